@@ -1,0 +1,1 @@
+"""Decoding, windows, signal measurements and degradations. Imports `schemas` alone."""

@@ -1,0 +1,1 @@
+"""The stations of curation: ingest, score, quantize, refine, filter, export, report."""

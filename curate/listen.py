@@ -1,0 +1,194 @@
+"""The listening pass: one decode of each clip, as many listeners as have not heard it yet.
+
+The unit is a block of windows of one file, fixed by their numbers. Before it is decoded the file is
+compared with what ingest saw, so that no score is ever made of other bytes. A listener that fails
+on a batch hears its sounds again one by one: the bad one gets its error, the others their rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ..audio.decode import read_windows
+from ..audio.sound import Sound
+from ..schemas.errors import AudioError, FileChanged, UnreadableAudio
+from ..schemas.store import Dataset
+from ..schemas.views import connect, create_view
+from .stage import Answer, Listener, Output, Unit
+
+BLOCK = 32  # windows of 10 s in one unit: 115 MB of 44.1 kHz stereo
+
+_PLAN = """
+SELECT c.clip_id, c.path, c.window, c.start_s, c.duration_s, c.file_sha256,
+       f.size_bytes, f.mtime_ns{flags}
+FROM clips c JOIN files f USING (path){joins}
+WHERE c.skip IS NULL AND ({any_pending})
+"""
+
+
+@dataclass
+class ListenJob:
+    """A Job: hears every clip that some listener has no row of.
+
+    limit: at most so many clips in this run.
+    """
+
+    dataset: Dataset
+    listeners: tuple[Listener, ...]
+    outputs: tuple[Output, ...]
+    limit: int | None = None
+    name: str = "score"
+
+    def total(self) -> int:
+        with self._plan() as con:
+            (n,) = con.execute(f"SELECT count(*) FROM ({self._sql()})").fetchone() or (0,)  # noqa: S608
+        return min(n, self.limit) if self.limit is not None else n
+
+    def units(self) -> Iterator[Unit]:
+        order = f"{self._sql()} ORDER BY c.path, c.window"
+        with self._plan() as con:
+            cursor = con.execute(f"{order} LIMIT ?", [self.limit if self.limit is not None else 2**62])
+            names = [d[0] for d in cursor.description or ()]
+            rows = (dict(zip(names, r, strict=True)) for r in _stream(cursor))
+            for _, block in itertools.groupby(rows, lambda r: (r["path"], r["window"] // BLOCK)):
+                yield Unit(tuple(block))
+
+    def open(self) -> None:
+        for listener in self.listeners:
+            listener.open()
+
+    def run(self, units: Sequence[Unit]) -> dict[type, list[Any]]:
+        made: dict[type, list[Any]] = {listener.writes: [] for listener in self.listeners}
+        for unit in units:
+            items = self._decode(unit)
+            for number, listener in enumerate(self.listeners):
+                due = [
+                    (row, item)
+                    for row, item in zip(unit.rows, items, strict=True)
+                    if row[f"pending_{number}"]
+                ]
+                made[listener.writes] += answers(listener, due)
+        return made
+
+    def give_up(self, unit: Unit, error: Exception) -> dict[type, list[Any]]:
+        return {
+            listener.writes: [
+                as_row(listener, row["clip_id"], error)
+                for row in unit.rows
+                if row[f"pending_{number}"]
+            ]
+            for number, listener in enumerate(self.listeners)
+        }
+
+    def _decode(self, unit: Unit) -> list[Sound | AudioError]:
+        first = unit.rows[0]
+        try:
+            check_unchanged(first)
+        except AudioError as error:
+            return [error] * len(unit.rows)
+        windows = [(r["start_s"], r["duration_s"]) for r in unit.rows]
+        return list(read_windows(first["path"], windows))
+
+    def _plan(self) -> duckdb.DuckDBPyConnection:
+        con = connect(self.dataset)
+        for number, out in enumerate(self.outputs):
+            create_view(con, out.cls, self.dataset, out.fingerprint, f"done_{number}")
+        return con
+
+    def _sql(self) -> str:
+        """The plan's query; nothing but our own numbered names is put into it."""
+        numbers = range(len(self.outputs))
+        return _PLAN.format(
+            flags="".join(f", d{i}.clip_id IS NULL AS pending_{i}" for i in numbers),
+            joins="".join(
+                f" LEFT JOIN (SELECT clip_id FROM done_{i}) d{i} ON d{i}.clip_id = c.clip_id"
+                for i in numbers
+            ),
+            any_pending=" OR ".join(f"d{i}.clip_id IS NULL" for i in numbers),
+        )
+
+
+def answers(
+    listener: Listener, due: Sequence[tuple[dict[str, Any], Sound | AudioError]]
+) -> list[Any]:
+    """One row per (plan row, sound or error), in order."""
+    heard: dict[str, Answer] = {}
+    sounds = [(row["clip_id"], item) for row, item in due if isinstance(item, Sound)]
+    if sounds:
+        replies = _hear(listener, [sound for _, sound in sounds])
+        heard = {clip: reply for (clip, _), reply in zip(sounds, replies, strict=True)}
+    return [
+        as_row(listener, row["clip_id"], item if isinstance(item, AudioError) else heard[row["clip_id"]])
+        for row, item in due
+    ]
+
+
+def _hear(listener: Listener, sounds: Sequence[Sound]) -> Sequence[Answer]:
+    try:
+        replies = listener.hear(sounds)
+    except Exception as error:  # noqa: BLE001: whatever a model raises is that row's error
+        if len(sounds) == 1:
+            return [error]
+        return [reply for sound in sounds for reply in _hear(listener, [sound])]
+    if len(replies) != len(sounds):
+        raise RuntimeError(
+            f"{type(listener).__name__}.hear gave {len(replies)} answers to {len(sounds)} sounds"
+        )
+    return replies
+
+
+def as_row(listener: Listener, clip_id: str, answer: Answer) -> Any:
+    """The table row for one answer."""
+    cls = listener.writes
+    fields: dict[str, Any] = {"clip_id": clip_id}
+    if listener.model_id:
+        fields |= {"model_id": listener.model_id, "weights": listener.weights}
+    if isinstance(answer, Exception):
+        return cls(**fields, **error_columns(answer))
+    return cls(**fields, **answer)
+
+
+def error_columns(error: Exception) -> dict[str, str]:
+    """The status columns of a row that could not be made."""
+    return {
+        "status": "error",
+        "error_type": type(error).__name__,
+        "error_message": str(error) or repr(error),
+    }
+
+
+def check_unchanged(row: dict[str, Any]) -> None:
+    """Raise FileChanged unless the file holds the bytes that ingest hashed.
+
+    Size and modification time settle it; where only the time differs, the bytes are hashed again.
+    """
+    try:
+        now = os.stat(row["path"])
+    except OSError as error:
+        raise UnreadableAudio(f"{row['path']}: {error.strerror}") from error
+    if (now.st_size, now.st_mtime_ns) == (row["size_bytes"], row["mtime_ns"]):
+        return
+    if now.st_size != row["size_bytes"] or hash_file(row["path"]) != row["file_sha256"]:
+        raise FileChanged(
+            f"{row['path']} is not the file that was ingested (its bytes changed); run "
+            "`qamdt-curate ingest` again"
+        )
+
+
+def hash_file(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, hex."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _stream(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while batch := cursor.fetchmany(1024):
+        yield from batch

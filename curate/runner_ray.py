@@ -1,0 +1,120 @@
+"""The Ray side of the runner: actors that compute and commit, a driver that sees receipts.
+
+An actor that dies (a decoder's segmentation fault, memory) takes its bundle with it. The bundle is
+cut into single units and tried again on a new actor; a unit that kills two actors becomes error
+rows of type WorkerDied, and the run goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError
+
+from ..schemas.errors import ConfigError, WorkerDied
+from ..schemas.store import Dataset
+from .runner import Bundler, Receipt, Worker, commit
+from .stage import Job, Unit
+
+DEATHS_ALLOWED = 2
+
+
+@dataclass
+class Bundle:
+    """Units under way, and how many workers they have killed."""
+
+    units: list[Unit]
+    deaths: int = 0
+
+
+def start_ray(workers: int, address: str | None) -> None:
+    """Start a local Ray, or join the cluster at `address`; do nothing where it runs already."""
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address:
+        ray.init(address=address, log_to_driver=False)
+        return
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    ray.init(
+        num_cpus=workers,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        object_store_memory=128 * 2**20,  # receipts only
+    )
+
+
+def receipts(
+    job: Job,
+    dataset: Dataset,
+    bundler: Bundler,
+    workers: int,
+    threads: int,
+    address: str | None,
+) -> Iterator[Receipt]:
+    """Receipts of all bundles, in the order in which they end."""
+    start_ray(workers, address)
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    if workers > cpus:
+        raise ConfigError(
+            f"--workers {workers}: Ray has {cpus} CPUs here; ask for at most {cpus}, or join a "
+            "larger cluster with --ray-address"
+        )
+    share = threads or max(1, (os.cpu_count() or 1) // workers)
+    remote = ray.remote(num_cpus=1)(Worker)
+    job_ref = ray.put(job)
+
+    def start() -> Any:
+        return remote.remote(job_ref, dataset, share)
+
+    actors = [start() for _ in range(workers)]
+    try:
+        ray.get([a.ready.remote() for a in actors])  # a model that cannot be loaded stops the run
+        yield from _drive(job, dataset, bundler, actors, start)
+    finally:
+        for actor in actors:
+            ray.kill(actor)
+
+
+def _drive(
+    job: Job, dataset: Dataset, bundler: Bundler, actors: list[Any], start: Any
+) -> Iterator[Receipt]:
+    again: deque[Bundle] = deque()
+    busy: dict[Any, tuple[int, Bundle]] = {}
+
+    def give_work(slot: int) -> None:
+        bundle = again.popleft() if again else Bundle(bundler.next())
+        if bundle.units:
+            busy[actors[slot].run.remote(bundle.units)] = (slot, bundle)
+
+    for slot in range(len(actors)):
+        give_work(slot)
+    while busy:
+        (done,), _ = ray.wait(list(busy), num_returns=1)
+        slot, bundle = busy.pop(done)
+        try:
+            yield ray.get(done)
+        except RayActorError as death:
+            actors[slot] = start()
+            ray.get(actors[slot].ready.remote())
+            if len(bundle.units) == 1 and bundle.deaths + 1 >= DEATHS_ALLOWED:
+                yield _bury(job, dataset, bundle.units, death)
+            else:
+                again.extend(Bundle([u], bundle.deaths + 1) for u in bundle.units)
+        give_work(slot)
+        for idle in set(range(len(actors))) - {s for s, _ in busy.values()}:
+            if again:
+                give_work(idle)
+
+
+def _bury(job: Job, dataset: Dataset, units: list[Unit], death: Exception) -> Receipt:
+    """Error rows for a unit that killed its workers."""
+    reason = WorkerDied(f"the worker ended {DEATHS_ALLOWED} times on this file: {death}")
+    return commit(dataset, job, units, job.give_up(units[0], reason))

@@ -1,0 +1,179 @@
+"""The listeners of the score station: p-MOS, signal, embedding, tags, tempo and key.
+
+Each is a model (or a measurement) and the columns it fills. A model is opened where it is used: in
+the driver only as far as its name and its weights' digest are needed for the fingerprint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..audio.sound import Sound
+from ..models.ref import resolve
+from ..schemas.errors import AudioError, ModelError
+from ..schemas.store import Dataset
+from ..schemas.tables import Clap, Music, Pmos, Signal, Tags
+from .config import ModelsConfig, ScoreConfig
+from .listen import ListenJob
+from .stage import Answer, Output, output
+
+TOP_TAGS = 20
+
+
+class _ModelListener:
+    """A listener around one model, opened at first use and never pickled."""
+
+    writes: ClassVar[type]
+    version: ClassVar[int]
+
+    def __init__(self, ref: str) -> None:
+        self._ref = ref
+
+    @cached_property
+    def model(self) -> Any:
+        return self._open()
+
+    def _open(self) -> Any:
+        raise NotImplementedError
+
+    @property
+    def model_id(self) -> str:
+        return str(self.model.model_id)
+
+    @property
+    def weights(self) -> str:
+        return str(self.model.digest)
+
+    def open(self) -> None:
+        _ = self.model
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "model"}
+
+
+class PmosListener(_ModelListener):
+    """Pseudo MOS (paper section 3.1; DESIGN: higher is better, 1..5)."""
+
+    writes = Pmos
+    version = 1
+
+    def _open(self) -> Any:
+        from ..models.pmos import PMOS
+
+        return resolve(self._ref, PMOS)
+
+    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+        return [_number("pmos", s, "a p-MOS") for s in self.model.score(sounds)]
+
+
+class ClapListener(_ModelListener):
+    """Audio embedding of the joint audio-text model, a unit vector stored as float16."""
+
+    writes = Clap
+    version = 1
+
+    def _open(self) -> Any:
+        from ..models.match import MATCHERS
+
+        return resolve(self._ref, MATCHERS)
+
+    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+        vectors = self.model.embed_audio(sounds).astype(np.float16)
+        return [
+            {"embedding": v} if np.isfinite(v).all() else ModelError("the embedding is not finite")
+            for v in vectors
+        ]
+
+
+class TagsListener(_ModelListener):
+    """The most probable tags of a tagger, with their probabilities."""
+
+    writes = Tags
+    version = 1
+
+    def _open(self) -> Any:
+        from ..models.tagger import TAGGERS
+
+        return resolve(self._ref, TAGGERS)
+
+    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+        return [self._top(p) for p in self.model.probabilities(sounds)]
+
+    def _top(self, p: np.ndarray) -> Answer:
+        if not np.isfinite(p).all():
+            return ModelError("the tagger gave no finite probabilities")
+        best = np.argsort(-p, kind="stable")[:TOP_TAGS]
+        return {
+            "tag_names": [self.model.names[i] for i in best],
+            "tag_probabilities": [float(p[i]) for i in best],
+        }
+
+
+class _Measurement:
+    """A listener without a model."""
+
+    model_id = ""
+    weights = ""
+
+    def open(self) -> None:
+        """Nothing to load."""
+
+
+class SignalListener(_Measurement):
+    """What the samples show: levels, silence, clipping, bandwidth, loudness, a hash."""
+
+    writes = Signal
+    version = 1
+
+    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+        from ..audio.signal import measure
+
+        return [_each(s, lambda s: dataclasses.asdict(measure(s))) for s in sounds]
+
+
+class MusicListener(_Measurement):
+    """Tempo and key by librosa."""
+
+    writes = Music
+    version = 1
+
+    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+        from ..models.tonal import hear_tonal
+
+        return [_each(s, lambda s: dataclasses.asdict(hear_tonal(s))) for s in sounds]
+
+
+def score_job(
+    dataset: Dataset, config: ScoreConfig, models: ModelsConfig, limit: int | None = None
+) -> ListenJob:
+    """The listening pass of the listeners that the configuration names."""
+    makers: dict[str, Callable[[], Any]] = {
+        "pmos": lambda: PmosListener(models.pmos),
+        "signal": SignalListener,
+        "clap": lambda: ClapListener(models.match),
+        "tags": lambda: TagsListener(models.tagger),
+        "music": MusicListener,
+    }
+    listeners = tuple(makers[name]() for name in config.only)
+    outputs: tuple[Output, ...] = tuple(
+        output(dataset, x.writes, x.version, {}, ["clips"], x.model_id, x.weights) for x in listeners
+    )
+    return ListenJob(dataset, listeners, outputs, limit)
+
+
+def _each(sound: Sound, measure: Callable[[Sound], Answer]) -> Answer:
+    try:
+        return measure(sound)
+    except AudioError as error:
+        return error
+
+
+def _number(column: str, value: float, what: str) -> Answer:
+    if not np.isfinite(value):
+        return ModelError(f"the model gave no finite number for {what}; is the clip long enough?")
+    return {column: float(value)}

@@ -1,0 +1,1 @@
+"""Adapters of pretrained models, one file a role, and where their weights come from."""

@@ -1,0 +1,1 @@
+"""How the embedded models were made: data, labels and training, each run again by one command."""

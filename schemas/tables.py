@@ -1,0 +1,209 @@
+"""The tables: one row class each, in the order in which the stations write them.
+
+Each is a sidecar: `clip_id` and only its own columns. Every row has `status` (`ok` or `error`); an
+error row names its error and leaves the table's own columns null.
+
+    files       ingest     one row a file (or manifest path) that was found
+    clips       ingest     one row a window
+    pmos        score      pseudo mean opinion score
+    signal      score      what the samples show
+    clap        score      audio embedding of the joint audio-text model
+    tags        score      what a tagger hears
+    music       score      tempo and key
+    bounds      quantize   mu, sigma and the level bounds of each group
+    levels      quantize   quality level 1..5 and prefix
+    captions    refine     the original caption, its candidates, the final one
+    decisions   filter     kept, and every reason against
+    shards      export     the join, with audio (its schema is in curate/export.py)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from .arrow import col, key, table
+
+F32 = pa.float32()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What every row has: the clip it speaks of, and whether it could be made."""
+
+    clip_id: str = key("hash of file bytes, start and duration")
+    status: str = "ok"
+    error_type: str | None = None
+    error_message: str | None = None
+
+
+@table("files", 1)
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """One file that ingest found. The newest row of a path counts; ingest writes, score reads."""
+
+    path: str = key("absolute path")
+    root: str = key("the folder or manifest it was found by")
+    scan: int = key("number of the ingest run that wrote the row, 1, 2, ...")
+    status: str = "ok"
+    error_type: str | None = None
+    error_message: str | None = None
+    sha256: str | None = col("SHA-256 of the file's bytes")
+    size_bytes: int | None = col("size of the file", unit="bytes")
+    mtime_ns: int | None = col("modification time", unit="ns since 1970")
+    duration_s: float | None = col("duration as the decoder states it", unit="s")
+    rate_hz: int | None = col("sample rate", unit="Hz")
+    channels: int | None = col("channels")
+    codec: str | None = col("codec as the decoder names it")
+    request_sha256: str | None = col("hash of what manifest and sidecars say of the file")
+
+
+@table("clips", 1)
+@dataclass(frozen=True, kw_only=True)
+class Clip(Row):
+    """One window of one file. Ingest writes, everything reads.
+
+    The view `clips` shows each clip_id once; the same bytes found again under another name (or asked
+    for twice) are in the view `duplicates`.
+    """
+
+    path: str = key("absolute path of the file")
+    scan: int = key("number of the ingest run that wrote the row")
+    file_sha256: str = col("SHA-256 of the file's bytes")
+    window: int = col("number of the window in its file, 0, 1, ...")
+    start_s: float = col("start in the file", unit="s")
+    duration_s: float = col("duration", unit="s")
+    caption: str | None = col("the caption that came with the audio")
+    caption_source: str | None = col("manifest, sidecar .txt or .json, or file tags")
+    tags: list[str] | None = col("tags that came with the audio")
+    source: str | None = col("data set or collection")
+    licence: str | None = col("licence as stated by manifest, sidecar or file tags")
+    skip: str | None = col("why no station works on it (short_tail), else null")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRow(Row):
+    """A row made by a model, which it names."""
+
+    model_id: str | None = col("model that made the row")
+    weights: str | None = col("SHA-256 of its weights")
+
+
+@table("pmos", 1)
+@dataclass(frozen=True, kw_only=True)
+class Pmos(ModelRow):
+    """Pseudo mean opinion score of each clip. Score writes, quantize reads."""
+
+    pmos: float | None = col("pseudo MOS", unit="1..5, 5 is best", arrow=F32)
+
+
+@table("signal", 1)
+@dataclass(frozen=True, kw_only=True)
+class Signal(Row):
+    """What the samples of each clip show. Score writes, filter reads."""
+
+    silence_ratio: float | None = col("share of 50 ms frames below -60 dBFS", unit="0..1", arrow=F32)
+    rms_dbfs: float | None = col("RMS level over all channels", unit="dBFS", arrow=F32)
+    peak_dbfs: float | None = col("sample peak", unit="dBFS", arrow=F32)
+    true_peak_dbtp: float | None = col("4x oversampled peak (BS.1770)", unit="dBTP", arrow=F32)
+    clipping_ratio: float | None = col("share of samples in flat tops", unit="0..1", arrow=F32)
+    loudness_lufs: float | None = col("integrated loudness (BS.1770)", unit="LUFS", arrow=F32)
+    bandwidth_hz: float | None = col("highest frequency with signal", unit="Hz", arrow=F32)
+    dc_offset: float | None = col("mean of the samples", unit="full scale = 1", arrow=F32)
+    stereo_correlation: float | None = col("left-right correlation", unit="-1..1", arrow=F32)
+    pcm_sha256: str | None = col("SHA-256 of the decoded samples at 16 bit")
+
+
+@table("clap", 1)
+@dataclass(frozen=True, kw_only=True)
+class Clap(ModelRow):
+    """Audio embedding of the joint audio-text model. Score writes, refine and search read."""
+
+    embedding: list[float] | None = col(
+        "unit vector", unit="float16 [dim]", arrow=pa.list_(pa.float16())
+    )
+
+
+@table("tags", 1)
+@dataclass(frozen=True, kw_only=True)
+class Tags(ModelRow):
+    """What a tagger hears. Score writes, refine reads."""
+
+    tag_names: list[str] | None = col("the most probable tags, most probable first")
+    tag_probabilities: list[float] | None = col(
+        "their probabilities", unit="0..1", arrow=pa.list_(F32)
+    )
+
+
+@table("music", 1)
+@dataclass(frozen=True, kw_only=True)
+class Music(Row):
+    """Tempo and key. Score writes, refine reads."""
+
+    tempo_bpm: float | None = col("tempo; null where none is heard", unit="BPM", arrow=F32)
+    tempo_confidence: float | None = col("how clear the beat is", unit="0..1", arrow=F32)
+    key: str | None = col("key, as in 'C major'; null where none is heard")
+    key_confidence: float | None = col("how clear the key is", unit="0..1", arrow=F32)
+
+
+@table("bounds", 1)
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Statistics of p-MOS and the bounds made from them, a row a group (the set, or a source)."""
+
+    grouping: str = key("'set', or the name of the source")
+    scheme: str = key("ladder, printed, released or quantile")
+    prefix_scheme: str = key("paper, released or quantile")
+    model_id: str | None = col("the p-MOS model the statistics are of")
+    n: int = col("clips with a p-MOS")
+    mu: float | None = col("mean", unit="MOS")
+    sigma: float | None = col("population standard deviation", unit="MOS")
+    skew: float | None = col("third standardised moment")
+    quantiles: list[float] | None = col("0, 1, 5, 25, 50, 75, 95, 99, 100 %", unit="MOS")
+    edges: list[float] | None = col("the four bounds between the five levels", unit="MOS")
+    level_counts: list[float] | None = col("clips at level 1, 2, 3, 4, 5")
+
+
+@table("levels", 1)
+@dataclass(frozen=True, kw_only=True)
+class Level(Row):
+    """Quality level of each clip. Quantize writes (SQL), filter, export and training read."""
+
+    quality_level: int | None = col("Q(s)", unit="1..5, 5 is best", arrow=pa.int8())
+    quality_prefix: str | None = col("text before the caption, or null in the paper's gaps")
+    grouping: str | None = col("the group of `bounds` it was made with")
+
+
+@table("captions", 1)
+@dataclass(frozen=True, kw_only=True)
+class Caption(Row):
+    """The final caption of each clip and what it was chosen from. Refine writes."""
+
+    refined_caption: str | None = col("the final caption")
+    caption_from: str | None = col("original, generated or merged")
+    caption_reason: str | None = col("why that one")
+    generated: str | None = col("the deterministic caption made from what is heard")
+    merged: str | None = col("the LLM's text, whether taken or not")
+    guards: list[str] | None = col("guards that original or merged tripped, as 'merged: refusal'")
+    sim_original: float | None = col("audio-text similarity", unit="-1..1", arrow=F32)
+    sim_generated: float | None = col("audio-text similarity", unit="-1..1", arrow=F32)
+    sim_merged: float | None = col("audio-text similarity", unit="-1..1", arrow=F32)
+    sim_final: float | None = col("audio-text similarity", unit="-1..1", arrow=F32)
+    match_model: str | None = col("the model that measured the similarities")
+    llm_model: str | None = col("the model that merged")
+    prompt_sha256: str | None = col("hash of the prompt file")
+
+
+@table("decisions", 1)
+@dataclass(frozen=True, kw_only=True)
+class Decision(Row):
+    """Kept or not, with every reason against. Filter writes (SQL), export and report read."""
+
+    kept: bool | None = col("true where no rule speaks against the clip")
+    drop_reasons: list[str] | None = col("every rule that speaks against it")
+
+
+TABLES: tuple[type, ...] = (
+    File, Clip, Pmos, Signal, Clap, Tags, Music, Bounds, Level, Caption, Decision,
+)  # fmt: skip

@@ -1,0 +1,133 @@
+"""DuckDB views over a dataset folder: one per table, and `clips_full`, the join of all.
+
+`connect` gives a connection of its own, in memory, that reads the Parquet parts in place. File
+names are handed to DuckDB as values, never pasted into SQL. Tables that are stale or were never
+made are there too, empty, so that a question can be asked at any stage of the work.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from .arrow import own_columns, schema_of
+from .errors import StoreError
+from .store import Dataset
+from .tables import TABLES, Caption, Clap, Clip, Decision, File, Level, Music, Pmos, Signal, Tags
+
+FULL = (Pmos, Signal, Tags, Music, Clap, Level, Caption, Decision)
+
+
+def connect(root: str | Path | Dataset, memory_mb: int = 1024) -> duckdb.DuckDBPyConnection:
+    """An in-memory connection with the views of the dataset folder `root`.
+
+    memory_mb: what DuckDB may take before it spills to the folder's own `.spill`.
+    Raises StoreError when there is no dataset folder.
+    """
+    dataset = root if isinstance(root, Dataset) else Dataset(Path(root))
+    if not dataset.tables():
+        raise StoreError(
+            f"{dataset.root} holds no tables; make it first: qamdt-curate ingest AUDIO {dataset.root}"
+        )
+    con = open_duckdb(dataset, memory_mb)
+    for cls in TABLES:
+        state = dataset.current(cls.TABLE)  # type: ignore[attr-defined]
+        fresh = state is not None and dataset.stale_parent(cls.TABLE) is None  # type: ignore[attr-defined]
+        name = f"{cls.TABLE}_history" if cls in (File, Clip) else cls.TABLE  # type: ignore[attr-defined]
+        create_view(con, cls, dataset, state.fingerprint if state and fresh else None, name)
+    _newest_files(con)
+    con.execute(_clips_full())
+    return con
+
+
+def open_duckdb(dataset: Dataset, memory_mb: int = 1024) -> duckdb.DuckDBPyConnection:
+    """An empty in-memory connection that spills into the dataset folder, not into memory."""
+    con = duckdb.connect(
+        config={
+            "memory_limit": f"{memory_mb}MB",
+            "temp_directory": str(dataset.root / ".spill"),
+            "preserve_insertion_order": False,
+        }
+    )
+    con.execute("SET enable_progress_bar = false")
+    return con
+
+
+def create_view(
+    con: duckdb.DuckDBPyConnection,
+    cls: type,
+    dataset: Dataset,
+    fingerprint: str | None,
+    name: str | None = None,
+) -> None:
+    """A view of one state of one table; empty, with its columns, where nothing is committed."""
+    view = name or cls.TABLE  # type: ignore[attr-defined]
+    parts = dataset.parts(cls.TABLE, fingerprint) if fingerprint else []  # type: ignore[attr-defined]
+    if parts:
+        con.read_parquet([str(p) for p in parts]).create_view(view)
+    else:
+        con.register(view, schema_of(cls).empty_table())
+
+
+def _newest_files(con: duckdb.DuckDBPyConnection) -> None:
+    """What counts of the ingest runs' rows.
+
+    files       the newest row of each path
+    clips       the windows of those rows, each clip_id once (the first path in order)
+    duplicates  the other windows with the same clip_id, and the path that stands for them
+    """
+    con.execute(
+        "CREATE VIEW files AS SELECT * FROM files_history"
+        " QUALIFY row_number() OVER (PARTITION BY path ORDER BY scan DESC) = 1"
+    )
+    con.execute(
+        "CREATE VIEW clips_found AS SELECT c.*,"
+        " row_number() OVER same AS copy, first_value(c.path) OVER same AS duplicate_of"
+        " FROM clips_history c SEMI JOIN files f"
+        " ON f.path = c.path AND f.scan = c.scan AND f.status = 'ok'"
+        " WINDOW same AS (PARTITION BY c.clip_id ORDER BY c.path, c.caption)"
+    )
+    con.execute(
+        "CREATE VIEW clips AS SELECT * EXCLUDE (copy, duplicate_of) FROM clips_found WHERE copy = 1"
+    )
+    con.execute(
+        "CREATE VIEW duplicates AS SELECT clip_id, path, duplicate_of, start_s, duration_s,"
+        " caption, source, skip FROM clips_found WHERE copy > 1"
+    )
+
+
+def _clips_full() -> str:
+    """The join, written out from the row classes: our own names alone go into it."""
+    columns = ["c.* EXCLUDE (status, error_type, error_message)"]
+    errors = []
+    for cls in FULL:
+        name = cls.TABLE
+        renamed = {"model_id": f"{name}_model", "weights": f"{name}_weights"}
+        columns += [f"{name}.{c} AS {renamed.get(c, c)}" for c in own_columns(cls)]
+        errors.append(
+            f"CASE WHEN {name}.status = 'error' THEN '{name}: ' || {name}.error_type || ': '"
+            f" || {name}.error_message END"
+        )
+    joins = "".join(f" LEFT JOIN {cls.TABLE} ON {cls.TABLE}.clip_id = c.clip_id" for cls in FULL)
+    columns.append(f"list_filter([{', '.join(errors)}], lambda e: e IS NOT NULL) AS errors")
+    return f"CREATE VIEW clips_full AS SELECT {', '.join(columns)} FROM clips c{joins}"
+
+
+def ask(root: str | Path, sql: str) -> Any:
+    """One question to a dataset folder; the answer as an Arrow table. Reads only.
+
+    Raises StoreError when the text is not a single SELECT.
+    """
+    con = connect(root)
+    try:
+        statements = con.extract_statements(sql)
+        kinds = [s.type for s in statements]
+        if kinds not in ([duckdb.StatementType.SELECT], [duckdb.StatementType.EXPLAIN]):
+            raise StoreError(
+                f"expected one SELECT, got {[k.name for k in kinds]}; the dataset is read-only here"
+            )
+        return con.execute(statements[0]).to_arrow_table()
+    finally:
+        con.close()
