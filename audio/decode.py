@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def read_windows(
     damaged spot of a lossy file every item is UnreadableAudio: its place in time is not known.
     """
     starts = [start for start, _ in windows]
-    if any(later < earlier for earlier, later in zip(starts, starts[1:], strict=False)):
+    if any(later < earlier for earlier, later in pairwise(starts)):
         raise ValueError(f"{path}: windows must come in ascending order of start, got {starts}")
     return _read(Path(path), windows)
 

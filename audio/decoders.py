@@ -7,6 +7,7 @@ webm, the sound of a video. Which one a file gets depends on the file alone.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +19,12 @@ import soundfile as sf
 from ..schemas.errors import EmptyFile, UnreadableAudio
 
 SAMPLE_EXACT = ("FLOAT", "DOUBLE", "ULAW", "ALAW")  # and PCM_*: subtypes whose seek is exact
+# The containers FFmpeg may open. Not among them: playlists (hls, concat, dash), which open other
+# files or never end, and raw or picture formats, which take any bytes for content.
+CONTAINERS = (
+    "aac,ac3,aiff,alac,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,iff,matroska,webm,mov,mp3,mp4,"
+    "m4a,3gp,mpc,mpc8,mpeg,mpegts,ogg,oma,rm,tak,tta,voc,w64,wav,wv"
+)
 DAMAGE = (sf.LibsndfileError, av.FFmpegError, UnreadableAudio)  # what reading may raise
 
 
@@ -120,8 +127,9 @@ def open_container(path: Path) -> av.container.InputContainer:
 
     Raises av.FFmpegError when no format is recognised, UnreadableAudio when nothing in it sounds.
     """
-    # "file:" and the whitelist: neither a file's name nor a playlist in it may reach the network
-    container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+    # "file:" and the whitelists: neither a file's name nor what is in it may reach the network
+    limits = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+    container = av.open(f"file:{path}", options=limits, metadata_errors="replace")
     if not container.streams.audio:
         container.close()
         raise UnreadableAudio("it has no audio stream")
@@ -129,13 +137,15 @@ def open_container(path: Path) -> av.container.InputContainer:
 
 
 def refuse_unusable(path: Path) -> None:
-    """Raises UnreadableAudio when the file cannot be opened, EmptyFile when it has zero bytes."""
+    """Raises UnreadableAudio for what is no file to read, EmptyFile for one of zero bytes."""
     try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise UnreadableAudio(f"{path}: is not a regular file")
+        path.open("rb").close()
     except OSError as error:
         raise UnreadableAudio(f"{path}: cannot be opened: {error.strerror or error}") from error
-    if empty:
+    if about.st_size == 0:
         raise EmptyFile(f"{path}: the file has zero bytes")
 
 

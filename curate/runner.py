@@ -89,8 +89,11 @@ def commit(
 class Bundler:
     """Cuts the stream of units into bundles of about `COMMIT_EVERY_S` seconds of work."""
 
-    def __init__(self, units: Iterator[Unit], total: int, workers: int) -> None:
+    def __init__(
+        self, units: Iterator[Unit], total: int, workers: int, largest: int = LARGEST_BUNDLE
+    ) -> None:
         self._units = units
+        self._largest = largest
         self._left = total
         self._workers = max(1, workers)
         self._rows_per_s = 0.0
@@ -102,7 +105,7 @@ class Bundler:
 
     def next(self) -> list[Unit]:
         """The next bundle; empty when the plan is done."""
-        want = min(self._rows_per_s * COMMIT_EVERY_S, LARGEST_BUNDLE)
+        want = min(self._rows_per_s * COMMIT_EVERY_S, self._largest)
         want = min(want, self._left / (2 * self._workers))  # all workers end together
         bundle: list[Unit] = []
         rows = 0
@@ -136,7 +139,7 @@ def run(
     if not total:
         return summary
     start = time.perf_counter()
-    bundler = Bundler(job.units(), total, workers)
+    bundler = Bundler(job.units(), total, workers, getattr(job, "largest_bundle", LARGEST_BUNDLE))
     with Progress(job.name, total, quiet) as progress:
         for receipt in _receipts(job, dataset, bundler, workers, threads, ray_address):
             bundler.learn(receipt)

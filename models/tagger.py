@@ -75,7 +75,7 @@ class MusicnnTagger:
 
         folder = registry.path("musicnn", cache)
         self.digest = registry.entry("musicnn").digest
-        self.labels = musicnn.MSD_TAGS + musicnn.MTT_TAGS  # 100, eleven words twice
+        self.labels = musicnn.MSD_TAGS + musicnn.MTT_TAGS  # 100, eight words twice
         self.names = tuple(dict.fromkeys(self.labels))
         self._mean = _mean_by_name(self.labels, self.names)
         self._device = torch.device(device)

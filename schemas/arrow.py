@@ -9,6 +9,7 @@ that follow the Arrow schema (`schema_of`), the conversion of rows (`to_arrow`) 
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -69,7 +70,10 @@ def schema_of(cls: type) -> pa.Schema:
             raise StoreError(f"{cls.__name__}.{f.name}: no Arrow type for {kind}; give col(arrow=)")
         about = {k: v for k in ("doc", "unit") if (v := f.metadata.get(k))}
         fields.append(pa.field(f.name, arrow, nullable=nullable, metadata=about or None))
-    return pa.schema(fields, metadata={"qamdt.table": f"{cls.TABLE}/{cls.VERSION}"})  # type: ignore[attr-defined]
+    footer = {"qamdt.table": f"{cls.TABLE}/{cls.VERSION}"}  # type: ignore[attr-defined]
+    if features := getattr(cls, "HUGGINGFACE", None):  # columns that `datasets` reads as its own kind
+        footer["huggingface"] = json.dumps({"info": {"features": features}})
+    return pa.schema(fields, metadata=footer)
 
 
 def to_arrow(cls: type, rows: Sequence[Any]) -> pa.Table:

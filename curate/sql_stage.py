@@ -1,0 +1,58 @@
+"""Tables made by SQL over the whole set: made again whenever what they read has changed.
+
+Their fingerprint also covers the parts that were read, so a state is complete or it is another
+state; the superseded one is deleted, as it costs nothing to make.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from ..schemas.arrow import schema_of
+from ..schemas.store import Dataset
+from .runner import Summary
+from .stage import Output, output
+
+ROWS_A_PART = 500_000
+
+
+def sql_output(
+    dataset: Dataset, cls: type, version: int, params: Mapping[str, Any], reads: Sequence[str]
+) -> Output:
+    """The state of a table made by SQL from all that is committed now in the tables `reads`."""
+    parts = {}
+    for table in reads:
+        state = dataset.current(table)
+        names = [p.name for p in dataset.parts(table, state.fingerprint)] if state else []
+        parts[table] = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+    return output(dataset, cls, version, {**params, "parts_read": parts}, reads)
+
+
+def make_table(
+    dataset: Dataset, out: Output, con: duckdb.DuckDBPyConnection, sql: str, params: Any = None
+) -> Summary:
+    """Write the rows of a query as the table `out` and make it current.
+
+    The query's columns are those of the row class, by name. Streams: memory does not grow with
+    the set.
+    """
+    schema = schema_of(out.cls)
+    counts: Counter[tuple[str, str]] = Counter()
+    reader = con.execute(sql, params).to_arrow_reader(ROWS_A_PART)
+    rows = 0
+    for batch in reader:
+        table = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+        if table.num_rows:
+            dataset.commit_arrow(out.table, out.fingerprint, table)
+        rows += table.num_rows
+        if "status" in schema.names:
+            counts.update((out.table, s) for s in table.column("status").to_pylist())
+    dataset.adopt(out.table, out.fingerprint, out.about)
+    dataset.drop_other_states(out.table, out.fingerprint)
+    return Summary(out.table, rows, rows, counts)
