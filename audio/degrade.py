@@ -1,10 +1,10 @@
 """Degradations: what recording, copying and coding do to music, each as one pure function.
 
-Every function takes `(samples, rate_hz, level, rng)` and gives a new float32 array of the same shape,
-aligned with its input to the sample (codecs are compensated for their delay), so that the pair
-can be compared by a full-reference metric. `KINDS` names them with their range of levels in natural
-units; `degrade` is the way in. The same seed gives the same sound. Levels of noises are relative to
-the sound itself: silence stays silence.
+Every function takes `(samples, rate_hz, level, rng)` and gives a new array of the same shape,
+aligned with its input to the sample (codecs are compensated for their delay), so that the pair can
+be compared by a full-reference metric. `KINDS` names them with their range of levels in natural
+units; `degrade` is the way in. The same seed gives the same sound. Levels of noises are relative
+to the sound itself: silence stays silence.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ soundfont TimGM6mb; none of it is part of this package.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -91,8 +93,8 @@ def _is_complete(into: Path, wanted: dict[str, Any]) -> bool:
         return True
     what = f"a demo set with seed {found['seed']}" if "seed" in found else "no demo set"
     raise ConfigError(
-        f"{into} holds {what}, expected seed {wanted['seed']}, version {VERSION}; delete it or name "
-        "another folder"
+        f"{into} holds {what}, expected one of version {VERSION} with seed {wanted['seed']}; "
+        "delete it or name another folder"
     )
 
 
@@ -102,33 +104,44 @@ def _is_complete(into: Path, wanted: dict[str, Any]) -> bool:
 def _write_audio(
     root: Path, items: list[Item], seed: int, progress: Callable[[int, int], None] | None
 ) -> None:
-    """Every file of the set; scores are read once each, copies made last."""
-    order = sorted(items, key=lambda i: (i.copy_of is not None, _work(i), i.path))
-    score: Score | None = None
-    of = None
-    for done, item in enumerate(order, 1):
-        path = root / item.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if item.copy_of:
-            _copy(root / item.copy_of, path, str(item.copy_kind))
-        elif item.broken:
-            _break(path, item)
-        elif item.piece is None:
-            save(path, np.zeros((2, round(item.duration_s * RATE_HZ)), np.float32))
-        else:
-            if score is None or of != _work(item):
-                score, of = read_score(_work(item)), _work(item)
-            save(path, _sound(item, score, seed))
+    """Every file of the set: music first, each score read once, then what is made from it.
+
+    Scores are read in this thread while two others render and encode, which both happen in C.
+    """
+    for item in items:
+        (root / item.path).parent.mkdir(parents=True, exist_ok=True)
+    done = itertools.count(1)
+
+    def report() -> None:
         if progress:
-            progress(done, len(order))
+            progress(next(done), len(items))
+
+    music = sorted((i for i in items if i.piece and not i.copy_of), key=_work)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = []
+        for work, same in itertools.groupby(music, key=_work):
+            score = read_score(work)
+            jobs += [pool.submit(_play, root, item, score, seed) for item in same]
+        for job in jobs:
+            job.result()
+            report()
+    for item in (i for i in items if i not in music):
+        if item.copy_of:
+            _copy(root / item.copy_of, root / item.path, str(item.copy_kind))
+        elif item.broken:
+            _break(root / item.path, item)
+        else:
+            silence = np.zeros((2, round(item.duration_s * RATE_HZ)), np.float32)
+            save(root / item.path, silence)
+        report()
 
 
 def _work(item: Item) -> str:
     return PIECE[item.piece].work if item.piece else ""
 
 
-def _sound(item: Item, score: Score, seed: int) -> np.ndarray:
-    """One passage as the plan wants it, float32 [2, frames]."""
+def _play(root: Path, item: Item, score: Score, seed: int) -> None:
+    """Write one passage as the plan wants it."""
     piece = PIECE[str(item.piece)]
     start_ql = passage_starts(score, piece)[item.passage]
     own = zlib.crc32(f"{seed}/{item.piece}/{item.passage}".encode())
@@ -137,7 +150,7 @@ def _sound(item: Item, score: Score, seed: int) -> np.ndarray:
         sound = degrade(sound, RATE_HZ, item.defect, float(item.level or 0), own)
         peak = float(np.abs(sound).max())
         sound *= min(1.0, 0.95 / max(peak, 1e-9))  # the damage is what was planned, no more
-    return sound
+    save(root / item.path, sound)
 
 
 def save(path: Path, samples: np.ndarray, rate_hz: int = RATE_HZ) -> None:

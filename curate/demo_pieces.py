@@ -71,7 +71,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Drums:
-    """A pattern of `cycle_ql` quarter notes: (offset in quarter notes, General MIDI key, velocity)."""
+    """A pattern of `cycle_ql` quarter notes; a hit is (offset, General MIDI key, velocity)."""
 
     cycle_ql: float
     hits: tuple[tuple[float, int, int], ...]
@@ -184,7 +184,7 @@ PIECES: tuple[Piece, ...] = (
     Piece("flute-and-harp", "haydn/opus74no1/movement2.mxl", 58, "slow",
           keys("G major"), "peaceful",
           "classical", "flute and harp",
-          (Voice(0, "flute"), Voice(1, "harp"), Voice(2, "harp"), Voice(3, "harp")), bars=(30, 150)),
+          _each("flute", "harp", "harp", "harp"), bars=(30, 150)),
     Piece("rock-band", "mozart/k155/movement1.mxl", 138, "fast",
           keys("D major", "A major"), "powerful", "rock",
           "distorted electric guitars, electric bass and drums",
@@ -199,7 +199,7 @@ PIECES: tuple[Piece, ...] = (
     Piece("church-organ", "monteverdi/madrigal.3.13.mxl", 66, "slow", keys("C major"), "solemn",
           "sacred", "church organ", _all("church organ", 5), bars=(0, 42)),
     Piece("piano-trio", "schumann_clara/opus17/movement3.xml", 60, "slow",
-          keys("G major"), "romantic",
+          keys("G major"), "lyrical",
           "romantic chamber", "violin, cello and piano",
           _each("violin", "cello", "piano", "piano"), bars=(5, 65)),
     Piece("electric-piano", "schumann_clara/polonaise_op1n2.mxl", 84, "relaxed",
@@ -229,7 +229,7 @@ PIECES: tuple[Piece, ...] = (
           (Voice(0, "pan flute", 12, 110), Voice(1, "acoustic guitar", volume=85),
            Voice(2, "acoustic guitar", volume=85)), bars=(8, 16)),
     Piece("sax-ballad", "handel/rinaldo/Lascia_chio_pianga.mxl", 66, "slow",
-          keys("D major"), "smooth",
+          keys("D major"), "sultry",
           "smooth jazz", "alto saxophone, electric piano, double bass and soft drums",
           (Voice(0, "alto saxophone"), Voice(1, "electric piano", volume=80),
            Voice(2, "double bass", pick="low")), BRUSHES, 60, (12, 28)),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .demo_pieces import DEFAULT_LICENCE, PIECES, Piece
+from .demo_pieces import PIECES, Piece
 
 # Kind of damage -> levels, in the units of audio/degrade.py; each is audible, none is absurd.
 DEFECTS: dict[str, tuple[float, ...]] = {
@@ -33,7 +33,7 @@ GARBLED = (
     "UklGRiQAAABXQVZFZm10IBAAAAABAAEARKwAAIhYAQACABAAZGF0YQAAAAA=",
 )
 CAPTIONS_EMPTY = 4
-FORMATS = (".wav", ".flac", ".flac", ".ogg", ".mp3", ".mp3", ".opus")
+FORMATS = (".wav", ".flac", ".ogg", ".wav", ".flac", ".ogg", ".flac", ".mp3", ".opus")
 DURATIONS_S = (20.48, 20.48, 20.48, 18.0, 26.0)
 
 TEMPLATES = (
@@ -109,7 +109,7 @@ def _music(pieces: tuple[Piece, ...], rng: np.random.Generator) -> list[Item]:
     """Both passages of every piece."""
     count = 2 * len(pieces)
     defects = _defects(len(pieces), rng)
-    states = _states(count, rng)
+    states = _states(count, defects, rng)
     numbers = rng.permutation(count) + 1
     suffixes = rng.permutation(np.resize(np.array(FORMATS), count))
     durations = rng.permutation(np.resize(np.array(DURATIONS_S), count))
@@ -161,15 +161,23 @@ def _defects(pieces: int, rng: np.random.Generator) -> dict[int, tuple[str, floa
     }
 
 
-def _states(count: int, rng: np.random.Generator) -> list[str]:
-    """What the caption of each passage is, in the counts above (fewer in a small set)."""
+def _states(
+    count: int, defects: dict[int, tuple[str, float]], rng: np.random.Generator
+) -> list[str]:
+    """What the caption of each passage is, in the counts above (fewer in a small set).
+
+    Bad captions are as frequent on degraded passages as on clean ones.
+    """
     share = min(1.0, count / (2 * len(PIECES)))
     wrong, empty, garbled = (
         max(1, round(share * n)) for n in (CAPTIONS_WRONG, CAPTIONS_EMPTY, len(GARBLED))
     )
-    states = ["wrong"] * wrong + ["empty"] * empty + ["garbled"] * garbled
-    states += ["right"] * (count - len(states))
-    return [states[i] for i in rng.permutation(count)]
+    bad = [["wrong", "empty", "garbled"][i] for i in np.repeat([0, 1, 2], [wrong, empty, garbled])]
+    order = sorted(rng.permutation(count), key=lambda i: i in defects)  # clean first, then damaged
+    places = ((np.arange(len(bad)) + rng.random()) * count / len(bad)).astype(int)
+    kinds = rng.permutation(bad)
+    chosen = {int(order[place]): str(kind) for place, kind in zip(places, kinds, strict=True)}
+    return [chosen.get(i, "right") for i in range(count)]
 
 
 def _stranger(piece: Piece, pieces: tuple[Piece, ...], rng: np.random.Generator) -> Piece:

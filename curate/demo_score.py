@@ -169,7 +169,7 @@ def _pan(number: int, count: int) -> int:
 def _events(
     piece: Piece, score: Score, start_ql: float, duration_s: float, seed: int
 ) -> list[tuple[float, int, int, int, int]]:
-    """(seconds, on, channel, key, velocity) by time; at one moment notes end before others begin."""
+    """(seconds, on, channel, key, velocity) by time; notes end before others begin."""
     rng = np.random.default_rng(seed)
     second = 60.0 / piece.bpm
     window = duration_s / second
@@ -205,7 +205,7 @@ def _from(notes: tuple[Note, ...], score: Score, start_ql: float) -> list[Note]:
 def _drums(
     piece: Piece, score: Score, start_ql: float, window: float
 ) -> list[tuple[float, int, int]]:
-    """(onset in quarter notes from the start, key, velocity): the pattern restarts with each bar."""
+    """(quarter notes from the start, key, velocity); the pattern restarts with each bar."""
     if piece.drums is None:
         return []
     hits = []

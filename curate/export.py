@@ -24,7 +24,7 @@ from ..schemas.arrow import col, key, table
 from ..schemas.errors import AudioError
 from ..schemas.store import Dataset
 from ..schemas.tables import F32, Row
-from ..schemas.views import connect, create_view
+from ..schemas.views import connect, create_view, one_row, stream
 from .config import ExportConfig
 from .listen import BLOCK, check_unchanged, error_columns
 from .sql_stage import sql_output
@@ -100,15 +100,12 @@ class ExportJob:
 
     def total(self) -> int:
         with self._planned() as con:
-            (n,) = con.execute(f"SELECT count(*) FROM ({_PLAN})").fetchone() or (0,)  # noqa: S608
+            (n,) = one_row(con, f"SELECT count(*) FROM ({_PLAN})")  # noqa: S608
         return min(n, self.limit) if self.limit is not None else n
 
     def units(self) -> Iterator[Unit]:
         with self._planned() as con:
-            cursor = con.execute(f'{_PLAN} ORDER BY c.path, c."window"')
-            names = [d[0] for d in cursor.description or ()]
-            stream = iter(cursor.fetchone, None)
-            rows = (dict(zip(names, r, strict=True)) for r in itertools.islice(stream, self.limit))
+            rows = itertools.islice(stream(con, f'{_PLAN} ORDER BY c.path, c."window"'), self.limit)
             for _, block in itertools.groupby(rows, lambda r: (r["path"], r["window"] // BLOCK)):
                 yield Unit(tuple(block))
 

@@ -2,6 +2,7 @@
 
     error            some station could not make its row of the clip
     short_tail       the rest of a file, shorter than the shortest tail kept
+    too_short        a file shorter than the shortest tail kept
     silent           too large a share of silent frames
     too_quiet        RMS below the floor
     clipped          too large a share of clipped samples

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
-
-import duckdb
-
 from ..schemas.store import Dataset
-from ..schemas.views import connect
+from ..schemas.views import connect, one_row
 
 STATIONS = ("files", "pmos", "signal", "clap", "tags", "music", "levels", "captions", "decisions")
 
@@ -42,13 +38,13 @@ class Funnel:
 def funnel(dataset: Dataset) -> Funnel:
     """The funnel of a dataset folder. Raises StoreError where there is none."""
     with connect(dataset) as con:
-        files, files_error = _row(con, "SELECT count(*), count_if(status = 'error') FROM files")
-        (duplicates,) = _row(con, "SELECT count(*) FROM duplicates")
-        clips, hours, tails = _row(
+        files, files_error = one_row(con, "SELECT count(*), count_if(status = 'error') FROM files")
+        (duplicates,) = one_row(con, "SELECT count(*) FROM duplicates")
+        clips, hours, tails = one_row(
             con,
             "SELECT count(*), coalesce(sum(duration_s), 0) / 3600, count_if(skip IS NOT NULL) FROM clips",
         )
-        kept, kept_hours = _row(
+        kept, kept_hours = one_row(
             con,
             "SELECT count_if(kept), coalesce(sum(duration_s) FILTER (kept), 0) / 3600 FROM clips"
             " JOIN decisions USING (clip_id)",
@@ -62,7 +58,7 @@ def funnel(dataset: Dataset) -> Funnel:
             "SELECT quality_level, count(*) FROM levels WHERE status = 'ok' GROUP BY 1 ORDER BY 1"
         ).fetchall()
         tables = {
-            name: _row(
+            name: one_row(
                 con,
                 "SELECT count(*), count_if(status = 'ok'), count_if(status = 'error')"
                 f" FROM {name}"  # noqa: S608: a name of ours
@@ -76,6 +72,3 @@ def funnel(dataset: Dataset) -> Funnel:
         {r: (n, alone, h) for r, n, alone, h in reasons}, dict(levels),
     )  # fmt: skip
 
-
-def _row(con: duckdb.DuckDBPyConnection, sql: str) -> Any:
-    return con.execute(sql).fetchone()

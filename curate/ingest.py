@@ -27,7 +27,7 @@ from ..audio.probe import AudioInfo, probe
 from ..schemas.errors import AudioError, UnreadableAudio
 from ..schemas.store import Dataset
 from ..schemas.tables import Clip, File
-from ..schemas.views import create_view, open_duckdb
+from ..schemas.views import create_view, one_row, open_duckdb, stream
 from .captions_given import Said, said_of
 from .config import IngestConfig
 from .listen import error_columns, hash_file
@@ -36,6 +36,7 @@ from .stage import Output, Unit, output
 
 VERSION = 1
 FILES_A_UNIT = 8
+SHORT = ("too_short", "short_tail")
 
 _FOUND = pa.schema(
     [
@@ -86,14 +87,12 @@ class IngestJob:
 
     def total(self) -> int:
         con = self._planned()
-        (n,) = con.execute(f"SELECT count(*) FROM ({_PENDING})", self._params).fetchone() or (0,)
+        (n,) = one_row(con, f"SELECT count(*) FROM ({_PENDING})", self._params)  # noqa: S608
         return min(n, self.limit) if self.limit is not None else n
 
     def units(self) -> Iterator[Unit]:
-        cursor = self._planned().execute(f"{_PENDING} ORDER BY path", self._params)
-        names = [d[0] for d in cursor.description or ()]
-        stream = iter(cursor.fetchone, None)
-        rows = (dict(zip(names, row, strict=True)) for row in itertools.islice(stream, self.limit))
+        pending = stream(self._planned(), f"{_PENDING} ORDER BY path", self._params)
+        rows = itertools.islice(pending, self.limit)
         while block := tuple(itertools.islice(rows, FILES_A_UNIT)):
             yield Unit(block)
 
@@ -126,10 +125,11 @@ class IngestJob:
                 "CREATE TABLE newest AS SELECT * FROM files_history"
                 " QUALIFY row_number() OVER (PARTITION BY path ORDER BY scan DESC) = 1"
             )
-            (last,) = con.execute(
+            (last,) = one_row(
+                con,
                 "SELECT greatest((SELECT max(scan) FROM files_history),"
-                " (SELECT max(scan) FROM clips_history))"
-            ).fetchone() or (None,)
+                " (SELECT max(scan) FROM clips_history))",
+            )
             self.scan = (last or 0) + 1
             _fill_found(con, self.source, self.ignored)
             self._con = con
@@ -208,7 +208,8 @@ def windows_of(
     """(start_s, duration_s, skip) of each window, in order.
 
     A request that names a window gets that one. Otherwise windows lie `hop_s` apart from 0 to the
-    end; the last may be shorter, and is skipped as `short_tail` below `min_tail` windows.
+    end; the last may be shorter. Below `min_tail` windows it is skipped: as `short_tail`, or as
+    `too_short` where it is all there is.
     """
     if request.start_s is not None or request.duration_s is not None:
         yield request.start_s or 0.0, request.duration_s or config.window_s, None
@@ -223,14 +224,12 @@ def windows_of(
             yield start, config.window_s, None
         else:
             short = rest < config.min_tail * config.window_s
-            yield start, max(rest, 0.0), "short_tail" if short else None
+            yield start, max(rest, 0.0), (SHORT[number > 0] if short else None)
             return
 
 
 def _fill_found(con: duckdb.DuckDBPyConnection, source: Path, ignored: Counter[str]) -> None:
     """The table `found`: a row a path, what is asked of it in the order in which it was asked."""
-    con.register("_shape", _FOUND.empty_table())
-    con.execute("CREATE TABLE found AS SELECT * FROM _shape")
     con.execute("CREATE TABLE asked (path VARCHAR, line BIGINT, request VARCHAR)")
     lines = enumerate(entries(source, ignored))
     while batch := list(itertools.islice(lines, 2000)):
@@ -243,12 +242,20 @@ def _fill_found(con: duckdb.DuckDBPyConnection, source: Path, ignored: Counter[s
         )
         con.register("_batch", asked)
         con.execute("INSERT INTO asked SELECT * FROM _batch")
-    cursor = con.cursor().execute(
+    grouped = con.sql(
         "SELECT path, '[' || string_agg(request, ',' ORDER BY line) || ']' FROM asked GROUP BY path"
+    ).to_arrow_reader(2000)
+    states = pa.RecordBatchReader.from_batches(_FOUND, (_stat_batch(b) for b in grouped))
+    found = con.cursor()
+    found.register("_states", states)
+    found.execute("CREATE TABLE found AS SELECT * FROM _states")
+
+
+def _stat_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    paths, requests = (column.to_pylist() for column in batch.columns)
+    return pa.RecordBatch.from_pylist(
+        [_stat(path, request) for path, request in zip(paths, requests, strict=True)], schema=_FOUND
     )
-    while rows := cursor.fetchmany(2000):
-        con.register("_batch", pa.Table.from_pylist([_stat(*row) for row in rows], schema=_FOUND))
-        con.execute("INSERT INTO found SELECT * FROM _batch")
 
 
 def _stat(path: str, request: str) -> dict[str, Any]:

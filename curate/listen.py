@@ -21,7 +21,7 @@ from ..audio.decode import read_windows
 from ..audio.sound import Sound
 from ..schemas.errors import AudioError, FileChanged, UnreadableAudio
 from ..schemas.store import Dataset
-from ..schemas.views import connect, create_view
+from ..schemas.views import connect, create_view, one_row, stream
 from .stage import Answer, Listener, Output, Unit
 
 BLOCK = 32  # windows of 10 s in one unit: 115 MB of 44.1 kHz stereo
@@ -49,15 +49,13 @@ class ListenJob:
 
     def total(self) -> int:
         with self._plan() as con:
-            (n,) = con.execute(f"SELECT count(*) FROM ({self._sql()})").fetchone() or (0,)  # noqa: S608
+            (n,) = one_row(con, f"SELECT count(*) FROM ({self._sql()})")  # noqa: S608
         return min(n, self.limit) if self.limit is not None else n
 
     def units(self) -> Iterator[Unit]:
         order = f"{self._sql()} ORDER BY c.path, c.window"
         with self._plan() as con:
-            cursor = con.execute(f"{order} LIMIT ?", [self.limit if self.limit is not None else 2**62])
-            names = [d[0] for d in cursor.description or ()]
-            rows = (dict(zip(names, r, strict=True)) for r in _stream(cursor))
+            rows = itertools.islice(stream(con, order), self.limit)
             for _, block in itertools.groupby(rows, lambda r: (r["path"], r["window"] // BLOCK)):
                 yield Unit(tuple(block))
 
@@ -188,7 +186,3 @@ def hash_file(path: str | Path) -> str:
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
-
-def _stream(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-    while batch := cursor.fetchmany(1024):
-        yield from batch

@@ -21,7 +21,7 @@ from ..models.ref import resolve
 from ..schemas.errors import ConfigError, ModelError
 from ..schemas.store import Dataset
 from ..schemas.tables import Caption
-from ..schemas.views import connect, create_view
+from ..schemas.views import connect, create_view, one_row, stream
 from . import guards
 from .captions_given import WEAK
 from .choose import Candidate, choose
@@ -99,20 +99,18 @@ class RefineJob:
     def total(self) -> int:
         with connect(self.dataset) as con:
             create_view(con, Caption, self.dataset, self.outputs[0].fingerprint, "done")
-            (n,) = con.execute(
+            (n,) = one_row(
+                con,
                 f"SELECT count(*) FROM ({_PLAN}) WHERE pending",  # noqa: S608
                 {"files": FILES_A_UNIT},
-            ).fetchone() or (0,)
+            )
         return min(n, self.limit) if self.limit is not None else n
 
     def units(self) -> Iterator[Unit]:
         given = 0
         with connect(self.dataset) as con:
             create_view(con, Caption, self.dataset, self.outputs[0].fingerprint, "done")
-            cursor = con.execute(f'{_PLAN} ORDER BY path, "window"', {"files": FILES_A_UNIT})
-            names = [d[0] for d in cursor.description or ()]
-            stream = iter(cursor.fetchone, None)
-            rows = (dict(zip(names, r, strict=True)) for r in stream)
+            rows = stream(con, f'{_PLAN} ORDER BY path, "window"', {"files": FILES_A_UNIT})
             for _, block in itertools.groupby(rows, lambda r: r["block"]):
                 if self.limit is not None and given >= self.limit:
                     return

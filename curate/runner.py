@@ -8,6 +8,7 @@ back receipts only: no waveform and no row ever crosses the process border.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -52,14 +53,13 @@ class Worker:
     """Runs bundles of one job: in this process, or as a Ray actor (`runner_ray`)."""
 
     def __init__(self, job: Job, dataset: Dataset, threads: int) -> None:
-        import torch
-
-        torch.set_num_threads(max(1, threads))
         self._held = ExitStack()
         self._held.enter_context(dataset.worker_lock())
         self._job = job
         self._dataset = dataset
         job.open()
+        if "torch" in sys.modules:  # a job without a model need not load it
+            sys.modules["torch"].set_num_threads(max(1, threads))
 
     def ready(self) -> bool:
         return True

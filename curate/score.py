@@ -63,9 +63,9 @@ class PmosListener(_ModelListener):
     version = 1
 
     def _open(self) -> Any:
-        from ..models.pmos import PMOS
+        from ..models.pmos import KINDS
 
-        return resolve(self._ref, PMOS)
+        return resolve(self._ref, KINDS)
 
     def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         return [_number("pmos", s, "a p-MOS") for s in self.model.score(sounds)]

@@ -44,7 +44,7 @@ def make_table(
     """
     schema = schema_of(out.cls)
     counts: Counter[tuple[str, str]] = Counter()
-    reader = con.execute(sql, params).to_arrow_reader(ROWS_A_PART)
+    reader = con.sql(sql, params=params).to_arrow_reader(ROWS_A_PART)
     rows = 0
     for batch in reader:
         table = pa.Table.from_batches([batch]).select(schema.names).cast(schema)

@@ -192,7 +192,7 @@ def _log(dataset: Dataset, summary: Summary) -> None:
 
 def _would(dataset: Dataset, name: str, table: str, call: Call) -> Summary:
     with connect(dataset) as con:
-        (n,) = con.table(table).count("*").fetchone() or (0,)
+        (n,) = con.table(table).count("*").fetchall()[0]
     call.say(f"{name}: {n} rows of {table} to read (dry run: nothing was done)")
     return Summary(name, n)
 

@@ -102,7 +102,8 @@ def _edge_cues(waves: torch.Tensor, frames: int) -> torch.Tensor:
     crossings = torch.nn.functional.pad(crossings, (1, 0)).view(len(waves), frames, HOP).mean(2)
     cues = [
         _log(usual) / 3, _log(sharpest / ordinary, 1e-4),
-        _log(sharpest / usual.clamp_min(1e-6), 1e-4), still.float().mean(2), _log(flat, 1e-3) + 2, crossings, _log(step.mean(2)) / 3,
+        _log(sharpest / usual.clamp_min(1e-6), 1e-4), still.float().mean(2),
+        _log(flat, 1e-3) + 2, crossings, _log(step.mean(2)) / 3,
     ]  # fmt: skip
     return torch.stack(cues, 1)
 

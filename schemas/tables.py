@@ -79,7 +79,7 @@ class Clip(Row):
     tags: list[str] | None = col("tags that came with the audio")
     source: str | None = col("data set or collection")
     licence: str | None = col("licence as stated by manifest, sidecar or file tags")
-    skip: str | None = col("why no station works on it (short_tail), else null")
+    skip: str | None = col("why no station works on it (short_tail, too_short), else null")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,12 @@ made are there too, empty, so that a question can be asked at any stage of the w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from .arrow import own_columns, schema_of
 from .errors import StoreError
@@ -68,7 +70,30 @@ def create_view(
     if parts:
         con.read_parquet([str(p) for p in parts]).create_view(view)
     else:
-        con.register(view, schema_of(cls).empty_table())
+        con.register(view, _without_float16(schema_of(cls)).empty_table())
+
+
+def _without_float16(schema: pa.Schema) -> pa.Schema:
+    """DuckDB reads float16 from Parquet as float32, and takes none from Arrow."""
+    half = pa.list_(pa.float16())
+    return pa.schema(
+        [f.with_type(pa.list_(pa.float32())) if f.type == half else f for f in schema]
+    )
+
+
+def one_row(con: duckdb.DuckDBPyConnection, sql: str, params: Any = None) -> Any:
+    """The only row of a query's answer. (`fetchone` would leave the connection busy.)"""
+    (row,) = con.execute(sql, params).fetchall()
+    return row
+
+
+def stream(con: duckdb.DuckDBPyConnection, sql: str, params: Any = None) -> Iterator[dict[str, Any]]:
+    """The rows of a query as dicts, a few at a time; the connection is busy till the end."""
+    cursor = con.execute(sql, params)
+    names = [column[0] for column in cursor.description or ()]
+    while batch := cursor.fetchmany(1024):
+        for row in batch:
+            yield dict(zip(names, row, strict=True))
 
 
 def _newest_files(con: duckdb.DuckDBPyConnection) -> None:
@@ -128,6 +153,6 @@ def ask(root: str | Path, sql: str) -> Any:
             raise StoreError(
                 f"expected one SELECT, got {[k.name for k in kinds]}; the dataset is read-only here"
             )
-        return con.execute(statements[0]).to_arrow_table()
+        return con.sql(sql).to_arrow_table()
     finally:
         con.close()

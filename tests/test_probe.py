@@ -77,7 +77,9 @@ TAGS = {
 }
 
 
-@pytest.mark.parametrize(("suffix", "codec"), [("m4a", "aac"), ("mp3", "libmp3lame"), ("mka", "aac")])
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("m4a", "aac"), ("mp3", "libmp3lame"), ("mka", "aac")]
+)
 def test_tags_by_ffmpeg(tmp_path, suffix, codec):
     info = probe(coded(tmp_path / f"a.{suffix}", codec, encoder="noise", **TAGS))
     assert dict(info.tags) == TAGS

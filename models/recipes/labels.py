@@ -6,8 +6,8 @@ A label is ViSQOL's MOS-LQO (audio mode, 1..4.73) of a version against its own c
 penalty for what ViSQOL hardly hears (`PENALTIES`), never below 1. The clean version is the metric's
 top, 4.73. Silence and bare noise are 1: nothing to hear is not good music.
 
-Work is done in parts of 16 clips. A part is a Parquet file of labels beside a .npy file of features;
-it is written once, whole, and skipped when it is there. `--worker k/n` takes every n-th part.
+Work is done in parts of 16 clips. A part is a Parquet file of labels beside a .npy file of
+features; it is written once, whole, and skipped when it is there. `--worker k/n` takes every n-th part.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def label(clip: Clip, teacher: FastVisqol) -> tuple[list[Example], np.ndarray]:
     plans = versions(clip, rng)
     waves = [damaged(clip, kinds, severities, rng) for kinds, severities in plans]
     measured = [k for k, (kinds, _) in enumerate(plans) if kinds and "nothing" not in kinds]
-    scores = dict(zip(measured, teacher.measure(waves[0], [waves[k] for k in measured]), strict=True))
+    answers = teacher.measure(waves[0], [waves[k] for k in measured])
+    scores = dict(zip(measured, answers, strict=True))
     source, examples, keep = clip.source, [], []
     for k, (kinds, severities) in enumerate(plans):
         visqol, similarity = scores.get(k, (TOP, np.ones(BANDS, np.float32)))
@@ -149,23 +150,28 @@ def folder_of(cache: Path) -> Path:
     return cache / "pmos" / f"{RECIPE.replace('/', '-')}-{SEED}"
 
 
-def main() -> None:
-    """The command: label the first `--clips` clips, as far as they are not labelled yet."""
+def run(cache: Path, count: int, first: int = 0, stride: int = 1) -> None:
+    """Label the first `count` clips as far as that is not done; every `stride`-th part."""
     import torch
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
-    parser.add_argument("--clips", type=int, default=1200)
-    parser.add_argument("--worker", default="0/1", help="k/n: take every n-th part, from k")
-    given = parser.parse_args()
     torch.set_num_threads(1)
-    k, n = (int(x) for x in given.worker.split("/"))
-    folder = folder_of(given.cache)
+    folder = folder_of(cache)
     folder.mkdir(parents=True, exist_ok=True)
-    clips, teacher = Clips(given.cache, SEED), FastVisqol()
-    for part in range(k, given.clips // CLIPS_A_PART, n):
+    clips, teacher = Clips(cache, SEED), FastVisqol()
+    for part in range(first, count // CLIPS_A_PART, stride):
         if not (folder / f"part-{part:05d}.parquet").exists():
             print(f"part {part}: {write_part(folder, part, clips, teacher)} examples", flush=True)
+
+
+def main() -> None:
+    """The command: see the module."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
+    parser.add_argument("--clips", type=int, default=1600)
+    parser.add_argument("--worker", default="0/1", help="k/n: take every n-th part, from k")
+    given = parser.parse_args()
+    first, stride = (int(x) for x in given.worker.split("/"))
+    run(given.cache, given.clips, first, stride)
 
 
 if __name__ == "__main__":

@@ -159,9 +159,7 @@ def _drum(seconds: float, quarter_s: float, rng: np.random.Generator, add) -> No
                 add(float(start_s), 0.1, DRUM_CHANNEL, key, soft=10)
 
 
-def render(
-    score: Score, seconds: float, rate_hz: int, rng: np.random.Generator
-) -> np.ndarray:
+def render(score: Score, seconds: float, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
     """A random orchestration as sound, float32 [2, seconds * rate_hz], peak .3 to .95."""
     import tinysoundfont
 

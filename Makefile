@@ -1,0 +1,90 @@
+# Everything starts here; nothing is needed before but python3, make and git.
+#
+#   make curate                         the demo set, curated: funnel, rows, report
+#   make curate DATASET=/music OUT=out  the same for your folder or manifest
+#   make test                           the test suite (at most 12 minutes on 2 cores)
+
+PYTHON   ?= python3
+VENV     ?= .venv
+BIN      := $(VENV)/bin
+OUT      ?= out/demo
+WORKERS  ?= $(shell nproc 2>/dev/null || echo 2)
+MODELS   ?= embedded
+FLAGS    ?=
+ifneq ($(MODELS),embedded)
+  MODEL_FLAGS := --config $(MODELS)
+endif
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+
+.PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
+  real-music train-pmos figures-line clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.[demo]'
+	$(PIP) --no-deps tinysoundfont
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) -e '.[demo,dev,pmos]'
+	@touch $@
+
+$(VENV)/.models: $(VENV)/.core models/registry.py
+	$(BIN)/qamdt-curate models fetch --all
+	@touch $@
+
+env: $(VENV)/.core  ## build the environment
+dev: $(VENV)/.dev  ## the environment with the tools of a developer
+models: $(VENV)/.models  ## fetch and check the models
+
+ifdef DATASET
+curate: $(VENV)/.models  ## curate the demo set, or DATASET=folder|manifest into OUT
+	$(BIN)/qamdt-curate run '$(DATASET)' '$(OUT)' --workers $(WORKERS) $(MODEL_FLAGS) $(FLAGS)
+else
+curate: demo
+	$(BIN)/qamdt-curate run $(OUT)/music/manifest.jsonl $(OUT)/dataset --workers $(WORKERS) $(MODEL_FLAGS) $(FLAGS)
+endif
+
+demo: $(VENV)/.models  ## make the demo set in OUT/music
+	$(BIN)/qamdt-curate demo $(OUT)/music
+
+bench:  ## compare the curated demo set with its truth
+	$(BIN)/qamdt-curate bench $(OUT)/dataset --truth $(OUT)/music/truth.jsonl
+
+test: $(VENV)/.dev $(VENV)/.models  ## the test suite
+	$(BIN)/python -m pytest -q
+
+test-all: $(VENV)/.dev $(VENV)/.models  ## the test suite with the slow tests
+	$(BIN)/python -m pytest -q -m 'not gpu'
+
+lint: $(VENV)/.dev  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
+
+types: $(VENV)/.dev  ## mypy over the package
+	@mkdir -p .typing && ln -sfn .. .typing/qamdt
+	MYPYPATH=.typing $(BIN)/mypy -p qamdt
+
+check: lint types test  ## lint, types and tests
+
+chaos: $(VENV)/.models  ## 20 kills at random moments, compared with a run never killed
+	$(BIN)/python -m qamdt.curate.chaos --rounds 20 --out figures/chaos.json
+
+real-music: $(VENV)/.models  ## 34 tracks of real music from Debian packages, curated whole
+	$(BIN)/python -m qamdt.curate.real_music --into out/real/music
+	$(BIN)/qamdt-curate run out/real/music out/real/dataset --workers $(WORKERS) $(FLAGS)
+
+train-pmos: $(VENV)/.dev  ## label and train the embedded p-MOS model from nothing
+	$(BIN)/python -m qamdt.models.recipes.train_pmos
+
+figures-line: $(VENV)/.models  ## measure the line: figures/line.json
+	$(BIN)/python -m qamdt.curate.figures --out figures/line.json
+
+clean:  ## remove the environment and what was made
+	rm -rf $(VENV) .typing out build *.egg-info

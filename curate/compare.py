@@ -1,0 +1,72 @@
+"""Are two dataset folders equal, row for row? What the tests of resuming and of Ray ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..schemas.arrow import schema_of
+from ..schemas.store import Dataset
+from ..schemas.tables import Caption, Clap, Clip, Decision, Level, Music, Pmos, Signal, Tags
+from ..schemas.views import connect, create_view
+from .export import Shard
+
+COMPARED = (Clip, Pmos, Signal, Clap, Tags, Music, Level, Caption, Decision, Shard)
+PASSING = ("scan",)  # number of the ingest run: an interrupted one needs two
+
+
+@dataclass
+class Difference:
+    """lost: rows of the first that the second lacks. new: the reverse. doubled: clip_ids twice."""
+
+    lost: dict[str, list[Any]] = field(default_factory=dict)
+    new: dict[str, list[Any]] = field(default_factory=dict)
+    doubled: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def none(self) -> bool:
+        return not (self.lost or self.new or self.doubled)
+
+    def __str__(self) -> str:
+        return f"lost {_counts(self.lost)}, new {_counts(self.new)}, doubled {self.doubled}"
+
+
+def compare(one: Dataset, other: Dataset) -> Difference:
+    """Every column of every row of the tables made from clips, exactly."""
+    found = Difference()
+    for cls in COMPARED:
+        name = cls.TABLE  # type: ignore[attr-defined]
+        first, second = _rows(one, cls), _rows(other, cls)
+        if lost := [first[k] for k in first if second.get(k) != first[k]]:
+            found.lost[name] = lost
+        if new := [second[k] for k in second if k not in first]:
+            found.new[name] = new
+        if doubled := _doubled(other, cls):
+            found.doubled[name] = doubled
+    return found
+
+
+def _rows(dataset: Dataset, cls: type) -> dict[str, Any]:
+    """clip_id -> the row, as text (so that NaN equals itself)."""
+    columns = [n for n in schema_of(cls).names if n not in PASSING]
+    with connect(dataset) as con:
+        _show(con, dataset, cls)
+        rows = con.table(cls.TABLE).to_arrow_table().select(columns).to_pylist()  # type: ignore[attr-defined]
+    return {row["clip_id"]: repr(row) for row in rows}
+
+
+def _doubled(dataset: Dataset, cls: type) -> int:
+    with connect(dataset) as con:
+        _show(con, dataset, cls)
+        ids = con.table(cls.TABLE).to_arrow_table()["clip_id"].to_pylist()  # type: ignore[attr-defined]
+    return len(ids) - len(set(ids))
+
+
+def _show(con: Any, dataset: Dataset, cls: type) -> None:
+    if cls is Shard:
+        state = dataset.current("shards")
+        create_view(con, cls, dataset, state.fingerprint if state else None)
+
+
+def _counts(rows: dict[str, list[Any]]) -> dict[str, int]:
+    return {name: len(found) for name, found in rows.items()}

@@ -1,0 +1,133 @@
+"""The p-MOS network: log-mels and damage cues in, one opinion score out.
+
+A small convolutional stem turns 80 ms of features into a token; two more tokens carry statistics of
+the whole window (bands, cues); a wav2vec 2.0 encoder lets them talk; mean, spread and an attention
+over time are pooled into the score. Two further heads exist for training alone: which damage it is,
+and the similarity in each of the teacher's 32 bands.
+
+Shapes: B sounds, C = MELS + CUES channels, N frames of 20 ms, L tokens of 80 ms, D width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from transformers import Wav2Vec2Config
+from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2EncoderStableLayerNorm
+
+from .pmos_front import CUES, MELS
+
+MIDDLE_MOS = 3.5  # the score of an untrained network
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    """Sizes of the network; `kinds` are the names of the damage head's outputs."""
+
+    kinds: tuple[str, ...]
+    width: int = 128
+    layers: int = 3
+    heads: int = 4
+    inner: int = 512
+    bands: int = 32
+    dropout: float = 0.1
+
+    def plain(self) -> dict[str, object]:
+        return asdict(self) | {"kinds": list(self.kinds)}
+
+
+class Heard(NamedTuple):
+    """mos float32 [B]; damage float32 [B, kinds], logits; similarity float32 [B, bands], 0..1."""
+
+    mos: torch.Tensor
+    damage: torch.Tensor
+    similarity: torch.Tensor
+
+
+class PmosNet(nn.Module):
+    """`forward(features [B, C, N]) -> Heard`; any N of at least 50 frames (1 s)."""
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.register_buffer("center", torch.zeros(MELS + CUES, 1))
+        self.register_buffer("scale", torch.ones(MELS + CUES, 1))
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, 16, 3, stride=(2, 1), padding=1), nn.GELU(), nn.GroupNorm(1, 16),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.GELU(), nn.GroupNorm(1, 32),
+            nn.Conv2d(32, 48, 3, stride=2, padding=1), nn.GELU(),
+        )  # fmt: skip
+        self.mel_token = nn.Linear(48 * MELS // 8, width)
+        self.cue_token = nn.Sequential(
+            nn.Conv1d(CUES, 64, 5, padding=2), nn.GELU(), nn.Conv1d(64, width, 4, stride=4)
+        )
+        self.bands_token = _statistics_token(4 * MELS, width, config.dropout)
+        self.cues_token = _statistics_token(5 * CUES, width, config.dropout)
+        self.encoder = Wav2Vec2EncoderStableLayerNorm(_encoder_config(config))
+        self.attention = nn.Linear(width, 1)
+        self.pooled = nn.Sequential(
+            nn.LayerNorm(5 * width), nn.Linear(5 * width, width), nn.GELU(), nn.Dropout(0.1)
+        )
+        self.mos = nn.Linear(width, 1)
+        self.damage = nn.Linear(width, len(config.kinds))
+        self.similarity = nn.Linear(width, config.bands)
+        nn.init.constant_(self.mos.bias, MIDDLE_MOS)
+
+    def forward(self, features: torch.Tensor) -> Heard:
+        x = (features - self.center) / self.scale  # [B, C, N]
+        x = x[..., : x.shape[-1] // 4 * 4]
+        mels, cues = x[:, :MELS], x[:, MELS:]
+        tokens = self.mel_token(self.stem(mels[:, None]).flatten(1, 2).transpose(1, 2))  # [B, L, D]
+        tokens = tokens + self.cue_token(cues).transpose(1, 2)
+        prefix = [self.bands_token(_band_statistics(mels)), self.cues_token(_cue_statistics(cues))]
+        told = self.encoder(torch.cat([torch.stack(prefix, 1), tokens], 1)).last_hidden_state
+        whole, time = told[:, :2].flatten(1), told[:, 2:]
+        weight = self.attention(time).softmax(1)
+        pooled = torch.cat([whole, time.mean(1), time.std(1), (weight * time).sum(1)], 1)
+        one = self.pooled(pooled)  # [B, D]
+        return Heard(self.mos(one)[:, 0], self.damage(one), self.similarity(one).sigmoid())
+
+
+def _statistics_token(size: int, width: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(size), nn.Linear(size, 2 * width), nn.GELU(), nn.Dropout(dropout),
+        nn.Linear(2 * width, width),
+    )  # fmt: skip
+
+
+def _quantiles(ordered: torch.Tensor, *shares: float) -> list[torch.Tensor]:
+    """The values at `shares` (0..1) of [B, C, N] sorted along N: each [B, C]."""
+    last = ordered.shape[-1] - 1
+    return [ordered[..., round(share * last)] for share in shares]
+
+
+def _band_statistics(mels: torch.Tensor) -> torch.Tensor:
+    """Mean, quiet, loud and unrest of every band: [B, 4 * MELS]."""
+    unrest = mels.diff(dim=-1).abs().mean(-1)
+    return torch.cat([mels.mean(-1), *_quantiles(mels.sort(-1).values, 0.05, 0.95), unrest], 1)
+
+
+def _cue_statistics(cues: torch.Tensor) -> torch.Tensor:
+    """Mean, spread, low, high and highest of every cue: [B, 5 * CUES]."""
+    ends = _quantiles(cues.sort(-1).values, 0.05, 0.95, 1.0)
+    return torch.cat([cues.mean(-1), cues.std(-1), *ends], 1)
+
+
+def _encoder_config(config: NetConfig) -> Wav2Vec2Config:
+    return Wav2Vec2Config(
+        hidden_size=config.width,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        intermediate_size=config.inner,
+        hidden_dropout=config.dropout,
+        attention_dropout=config.dropout,
+        activation_dropout=config.dropout,
+        layerdrop=0.0,
+        num_conv_pos_embeddings=32,
+        num_conv_pos_embedding_groups=8,
+        attn_implementation="sdpa",
+    )

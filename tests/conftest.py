@@ -1,0 +1,56 @@
+"""Fixtures that more than one test file uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+from builders import file_set  # noqa: E402
+
+from qamdt.curate import stations  # noqa: E402
+from qamdt.curate.config import Config  # noqa: E402
+from qamdt.curate.stations import Call  # noqa: E402
+from qamdt.schemas.store import Dataset  # noqa: E402
+
+QUIET = Call(quiet=True, say=lambda line: None)
+
+
+@pytest.fixture(scope="session")
+def music_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four short pieces, one of each common format, 5 s each."""
+    folder = tmp_path_factory.mktemp("music")
+    file_set(folder, count=4, duration_s=5)
+    return folder
+
+
+@pytest.fixture
+def ingested(tmp_path: Path, music_folder: Path) -> Dataset:
+    """A dataset folder with the clips (2 s windows) of `music_folder`."""
+    return ingest_into(tmp_path / "data", music_folder)
+
+
+def ingest_into(root: Path, source: Path, window_s: float = 2.0) -> Dataset:
+    """A dataset folder with the clips of `source`."""
+    dataset = Dataset(root)
+    config = Config().override("ingest", {"window_s": window_s})
+    with dataset.lock():
+        stations.ingest(dataset, source, config, QUIET)
+    return dataset
+
+
+@pytest.fixture
+def quiet() -> Call:
+    return QUIET
+
+
+@pytest.fixture
+def lines() -> tuple[Call, Callable[[], str]]:
+    """A Call that remembers what was said, and a function that gives it."""
+    said: list[str] = []
+    return Call(quiet=True, say=said.append), lambda: "\n".join(said)

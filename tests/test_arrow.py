@@ -1,0 +1,53 @@
+"""Row classes: schema and rows survive the way through Arrow and Parquet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from qamdt.schemas.arrow import col, own_columns, schema_of, table, to_arrow
+from qamdt.schemas.errors import StoreError
+from qamdt.schemas.tables import TABLES, Clap, Pmos, Tags
+
+
+def test_rows_survive_parquet(tmp_path: Path) -> None:
+    rows = [
+        Tags(clip_id="a", tag_names=["rock", "naïve\n\"x\""], tag_probabilities=[0.5, 0.25]),
+        Tags(clip_id="b", status="error", error_type="E", error_message="why"),
+    ]
+    pq.write_table(to_arrow(Tags, rows), tmp_path / "t.parquet")
+    back = [Tags(**row) for row in pq.read_table(tmp_path / "t.parquet").to_pylist()]
+    assert back == rows
+
+
+def test_footer_names_table_and_version_and_units(tmp_path: Path) -> None:
+    pq.write_table(to_arrow(Pmos, []), tmp_path / "p.parquet")
+    schema = pq.read_schema(tmp_path / "p.parquet")
+    assert schema.metadata[b"qamdt.table"] == b"pmos/1"
+    assert b"1..5" in schema.field("pmos").metadata[b"unit"]
+
+
+@pytest.mark.parametrize("cls", TABLES, ids=lambda c: c.TABLE)
+def test_every_column_is_documented_and_error_rows_fit(cls: type) -> None:
+    for field in schema_of(cls):
+        if field.name not in ("status", "error_type", "error_message"):
+            assert field.metadata[b"doc"], field.name
+    assert set(own_columns(cls)) <= set(schema_of(cls).names)
+
+
+def test_embeddings_are_float16() -> None:
+    assert schema_of(Clap).field("embedding").type == pa.list_(pa.float16())
+
+
+def test_a_type_without_arrow_is_refused() -> None:
+    @table("odd", 1)
+    @dataclass(frozen=True, kw_only=True)
+    class Odd:
+        x: complex | None = col("no Arrow type")
+
+    with pytest.raises(StoreError, match=r"Odd\.x"):
+        schema_of(Odd)
