@@ -4,35 +4,65 @@
     demo_pmos_auc_<defect>     the same, for one kind of damage
     demo_pmos_pairs            pieces whose clean passage scores above their degraded one
     demo_clap_auc              similarity of audio and given caption: right ones above wrong ones
-    demo_<state>_replaced      files whose right, wrong, empty or garbled caption was replaced
-    demo_duplicate_recall      copies that were recognised; _precision: and how many were copies
+    demo_<state>_replaced      right, wrong, empty or garbled captions that a generated one replaced
+    demo_duplicate_recall      copies that were recognised; _precision: claims that were copies
     demo_broken_recall         broken files that were reported; _precision: likewise
-    demo_silence_recall        silent files that were dropped as silent
+    demo_silence_recall        silent files of which every clip was dropped as silent
 
-A station that has not run yields no figure. Nothing here looks at file names or audio.
+A station that has not run yields no figure. Nothing here looks at audio or at names of files.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from ..schemas.errors import ConfigError
 from ..schemas.views import connect
 from .bench_stats import Estimate, auc_by_group, share
 
 COMMAND = "qamdt-curate bench DIR --truth TRUTH"
-NEEDED = ("path", "piece", "passage", "defect", "is_degraded", "caption_state", "copy_of", "broken")
-CLIPS = """
-SELECT path, start_s, pmos, sim_original, caption_from, drop_reasons, len(errors) > 0 AS failed
-FROM clips_full WHERE skip IS NULL ORDER BY path, start_s
+TRUTH = pa.schema(
+    [
+        ("path", pa.string()),
+        ("piece", pa.string()),
+        ("passage", pa.int64()),
+        ("defect", pa.string()),
+        ("is_degraded", pa.bool_()),
+        ("caption_state", pa.string()),
+        ("copy_of", pa.string()),
+        ("broken", pa.bool_()),
+    ]
+)
+Found = Iterator[tuple[str, Estimate, str]]  # name, estimate, unit
+
+# Every clip that a station works on, with its truth.
+HEARD = """
+CREATE TEMP TABLE heard AS
+SELECT t.*, c.start_s, c.pmos, c.sim_original, c.caption_from, c.drop_reasons,
+       len(c.errors) > 0 AS failed
+FROM clips_full c JOIN truth t USING (path) WHERE c.skip IS NULL
+"""
+# Rendered pieces, each moment once: a copy may stand for what it copies.
+MUSIC = """
+CREATE TEMP VIEW music AS SELECT * FROM heard WHERE piece IS NOT NULL
+QUALIFY row_number() OVER (PARTITION BY piece, passage, start_s ORDER BY path) = 1
+"""
+# Files of which every clip was dropped for one reason.
+DROPPED = """
+CREATE TEMP VIEW dropped AS
+SELECT path, reason
+FROM (SELECT path, unnest(drop_reasons) AS reason FROM heard)
+JOIN (SELECT path, count(*) AS clips FROM heard GROUP BY path) USING (path)
+GROUP BY path, reason HAVING count(*) = any_value(clips)
 """
 
 
@@ -43,151 +73,136 @@ def bench(dataset: Path, truth: Path | None = None) -> dict[str, dict[str, Any]]
     Raises ConfigError when there is none, or when it speaks of other files.
     """
     with connect(dataset) as con:
-        files = con.sql("SELECT path, root, status FROM files").df()
-        clips = con.sql(CLIPS).df()
-        twins = con.sql("SELECT DISTINCT path, duplicate_of FROM duplicates").df()
-    rows = read_truth(truth or _truth_beside(files))
-    known = files.merge(rows, on="path")
-    if known.empty:
-        raise ConfigError(f"none of the {len(files)} files of {dataset} is in the truth file")
-    rows = rows[rows["path"].isin(known["path"])]
-    music = _music(clips, rows)
-    found: dict[str, tuple[Estimate, str]] = {}
-    found.update(_pmos(music))
-    found.update(_captions(music))
-    found.update(_duplicates(clips, twins, rows))
-    found.update(_broken(files, clips, rows))
-    found.update(_silence(clips, rows))
-    return {
-        name: {**asdict(estimate), "unit": unit, "command": COMMAND}
-        for name, (estimate, unit) in found.items()
-    }
+        con.register("truth_file", read_truth(truth or _truth_beside(con)))
+        con.execute(
+            "CREATE TEMP TABLE truth AS SELECT * FROM truth_file SEMI JOIN files USING (path)"
+        )
+        if _count(con, "SELECT count(*) FROM truth") == 0:
+            raise ConfigError(f"the truth file names none of the files of {dataset}; see --truth")
+        for statement in (HEARD, MUSIC, DROPPED):
+            con.execute(statement)
+        return {
+            name: {**asdict(estimate), "unit": unit, "command": COMMAND}
+            for part in (_pmos, _captions, _duplicates, _broken, _silence)
+            for name, estimate, unit in part(con)
+        }
 
 
-def read_truth(path: Path) -> pd.DataFrame:
+def read_truth(path: Path) -> pa.Table:
     """The truth file, a row a file, with absolute paths. Raises ConfigError when it is none."""
+    base = Path(path).absolute().parent
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
-        rows = pd.DataFrame([json.loads(line) for line in lines])
-    except (OSError, ValueError) as error:
+        rows = [{name: row[name] for name in TRUTH.names} for row in map(json.loads, lines)]
+        for row in rows:
+            row["path"] = _absolute(base, row["path"])
+            row["copy_of"] = row["copy_of"] and _absolute(base, row["copy_of"])
+        return pa.Table.from_pylist(rows, schema=TRUTH)
+    except KeyError as error:
+        raise ConfigError(f"{path} is no truth file: a row has no {error}") from error
+    except (OSError, ValueError, TypeError, pa.ArrowInvalid) as error:
         raise ConfigError(f"{path} is no truth file (JSON lines): {error}") from error
-    missing = [name for name in NEEDED if name not in rows]
-    if missing:
-        raise ConfigError(f"{path} is no truth file: it has no {', '.join(missing)}")
-    base = Path(path).absolute().parent
-    rows["path"] = [os.path.abspath(base / p) for p in rows["path"]]  # noqa: PTH100
-    rows["copy_of"] = [
-        os.path.abspath(base / p) if isinstance(p, str) else None  # noqa: PTH100
-        for p in rows["copy_of"]
-    ]
-    return rows
 
 
-def _truth_beside(files: pd.DataFrame) -> Path:
+def _absolute(base: Path, path: str) -> str:
+    return os.path.abspath(base / path)  # noqa: PTH100 (links stay as they are, as in ingest)
+
+
+def _truth_beside(con: duckdb.DuckDBPyConnection) -> Path:
     """truth.jsonl beside the manifest, or in the folder, that was ingested."""
-    for root in files["root"].unique():
+    for (root,) in con.execute("SELECT DISTINCT root FROM files").fetchall():
         for folder in (Path(root).parent, Path(root)):
             if (folder / "truth.jsonl").is_file():
                 return folder / "truth.jsonl"
     raise ConfigError("no truth.jsonl beside what was ingested; name it with --truth")
 
 
-def _music(clips: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Clips of rendered pieces with their truth, each once: a copy counts as what it copies."""
-    music = clips.merge(rows[rows["piece"].notna()], on="path")
-    return music.drop_duplicates(["piece", "passage", "start_s"]).reset_index(drop=True)
-
-
-def _auc(above: pd.DataFrame, below: pd.DataFrame, column: str) -> Estimate:
-    return auc_by_group(
-        above[column].to_numpy(float),
-        below[column].to_numpy(float),
-        above["piece"].to_numpy(str),
-        below["piece"].to_numpy(str),
-    )
-
-
-def _pmos(music: pd.DataFrame) -> Iterator[tuple[str, tuple[Estimate, str]]]:
-    """Does the score tell clean from degraded, over all, by defect and within a piece?"""
-    heard = music[music["pmos"].notna()]
-    clean, bad = heard[~heard["is_degraded"]], heard[heard["is_degraded"]]
-    if clean.empty or bad.empty:
+def _pmos(con: duckdb.DuckDBPyConnection) -> Found:
+    """Does the score tell clean from degraded: over all, by defect, within a piece?"""
+    t = con.execute(
+        "SELECT pmos AS score, piece, defect, is_degraded FROM music WHERE pmos IS NOT NULL"
+        " ORDER BY piece, passage, start_s"
+    ).fetchnumpy()
+    clean, bad = ~t["is_degraded"].astype(bool), t["is_degraded"].astype(bool)
+    if not clean.any() or not bad.any():
         return
-    yield "demo_pmos_auc", (_auc(clean, bad, "pmos"), "AUC over clips")
-    for defect, part in bad.groupby("defect"):
-        yield f"demo_pmos_auc_{defect}", (_auc(clean, part, "pmos"), "AUC over clips")
-    means = pd.concat(
-        {
-            "clean": clean.groupby("piece")["pmos"].mean(),
-            "bad": bad.groupby("piece")["pmos"].mean(),
-        },
-        axis=1,
-    ).dropna()
-    if len(means):
-        right = int((means["clean"] > means["bad"]).sum())
-        yield "demo_pmos_pairs", (share(right, len(means)), "share of pieces")
-
-
-def _captions(music: pd.DataFrame) -> Iterator[tuple[str, tuple[Estimate, str]]]:
-    """Does the similarity tell right captions from wrong, and which captions were replaced?"""
-    measured = music[music["sim_original"].notna()]
-    right = measured[measured["caption_state"] == "right"]
-    wrong = measured[measured["caption_state"] == "wrong"]
-    if len(right) and len(wrong):
-        yield "demo_clap_auc", (_auc(right, wrong, "sim_original"), "AUC over clips")
-    refined = music[music["caption_from"].notna()]
-    for state, part in refined.groupby("caption_state"):
-        # a merged caption keeps the original's words: only `generated` takes its place
-        replaced = part["caption_from"] == "generated"
-        yield f"demo_{state}_replaced", (share(int(replaced.sum()), len(part)), "share of clips")
-
-
-def _duplicates(
-    clips: pd.DataFrame, twins: pd.DataFrame, rows: pd.DataFrame
-) -> Iterator[tuple[str, tuple[Estimate, str]]]:
-    """Were the copies seen, as the same bytes at ingest or as the same samples by the filter?"""
-    dropped = _paths_with(clips, "duplicate_audio")
-    claimed = {frozenset(pair) for pair in zip(twins["path"], twins["duplicate_of"], strict=True)}
-    copies = rows[rows["copy_of"].notna()]
-    pairs = [frozenset(pair) for pair in zip(copies["path"], copies["copy_of"], strict=True)]
+    yield "demo_pmos_auc", _auc(t, clean, bad), "AUC over clips"
+    for defect in sorted(set(t["defect"][bad])):
+        part = bad & (t["defect"] == defect)
+        yield f"demo_pmos_auc_{defect}", _auc(t, clean, part), "AUC over clips"
+    pairs = con.execute(
+        "SELECT avg(pmos) FILTER (NOT is_degraded) AS clean, avg(pmos) FILTER (is_degraded) AS bad"
+        " FROM music GROUP BY piece HAVING clean IS NOT NULL AND bad IS NOT NULL"
+    ).fetchall()
     if pairs:
-        seen = sum(pair in claimed or bool(pair & dropped) for pair in pairs)
-        yield "demo_duplicate_recall", (share(seen, len(pairs)), "share of copies")
-    planted = frozenset().union(*pairs)
-    flagged = [*claimed, *(frozenset([path]) for path in dropped)]
-    if flagged:
-        true = sum(one <= planted for one in flagged)
-        yield "demo_duplicate_precision", (share(true, len(flagged)), "share of claims")
+        right = sum(clean > bad for clean, bad in pairs)
+        yield "demo_pmos_pairs", share(right, len(pairs)), "share of pieces"
 
 
-def _broken(
-    files: pd.DataFrame, clips: pd.DataFrame, rows: pd.DataFrame
-) -> Iterator[tuple[str, tuple[Estimate, str]]]:
-    """Were the broken files reported, at ingest or when they were decoded, and only those?"""
-    reported = set(files.loc[files["status"] == "error", "path"])
-    reported |= set(clips.loc[clips["failed"].astype(bool), "path"])
-    broken = set(rows.loc[rows["broken"].astype(bool), "path"])
+def _captions(con: duckdb.DuckDBPyConnection) -> Found:
+    """Does the similarity tell right captions from wrong, and which captions were replaced?"""
+    t = con.execute(
+        "SELECT sim_original AS score, piece, caption_state FROM music"
+        " WHERE sim_original IS NOT NULL ORDER BY piece, passage, start_s"
+    ).fetchnumpy()
+    right, wrong = t["caption_state"] == "right", t["caption_state"] == "wrong"
+    if right.any() and wrong.any():
+        yield "demo_clap_auc", _auc(t, right, wrong), "AUC over clips"
+    replaced = con.execute(
+        "SELECT caption_state, count_if(caption_from = 'generated'), count(*) FROM music"
+        " WHERE caption_from IS NOT NULL GROUP BY caption_state ORDER BY caption_state"
+    ).fetchall()
+    for state, hits, n in replaced:
+        yield f"demo_{state}_replaced", share(hits, n), "share of clips"
+
+
+def _duplicates(con: duckdb.DuckDBPyConnection) -> Found:
+    """Were copies seen, as the same bytes at ingest or as the same samples by the filter?
+
+    Which of the two is kept is the curator's choice, so a pair counts whichever way it was seen.
+    """
+    same = con.execute("SELECT DISTINCT path, duplicate_of FROM duplicates").fetchall()
+    alone = con.execute("SELECT path FROM dropped WHERE reason = 'duplicate_audio'").fetchall()
+    planted = con.execute("SELECT path, copy_of FROM truth WHERE copy_of IS NOT NULL").fetchall()
+    pairs, claims = set(map(frozenset, planted)), set(map(frozenset, same + alone))
+    if pairs:
+        seen = sum(any(claim <= pair for claim in claims) for pair in pairs)
+        yield "demo_duplicate_recall", share(seen, len(pairs)), "share of copies"
+    if claims:
+        true = sum(any(claim <= pair for pair in pairs) for claim in claims)
+        yield "demo_duplicate_precision", share(true, len(claims)), "share of claims"
+
+
+def _broken(con: duckdb.DuckDBPyConnection) -> Found:
+    """Were broken files reported, at ingest or when a clip was decoded, and only those?"""
+    both, broken, reported = con.execute(
+        "SELECT count_if(broken AND reported), count_if(broken), count_if(reported) FROM ("
+        "  SELECT broken, status = 'error' OR path IN (SELECT path FROM heard WHERE failed)"
+        "    AS reported FROM truth JOIN files USING (path))"
+    ).fetchall()[0]
     if broken:
-        found = share(len(broken & reported), len(broken))
-        yield "demo_broken_recall", (found, "share of broken files")
+        yield "demo_broken_recall", share(both, broken), "share of broken files"
     if reported:
-        true = share(len(broken & reported), len(reported))
-        yield "demo_broken_precision", (true, "share of reported files")
+        yield "demo_broken_precision", share(both, reported), "share of reported files"
 
 
-def _silence(clips: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, tuple[Estimate, str]]]:
+def _silence(con: duckdb.DuckDBPyConnection) -> Found:
     """Were silent files dropped as silent?"""
-    silent = set(rows.loc[rows["defect"] == "silence", "path"])
-    if silent and clips["drop_reasons"].notna().any():
-        found = share(len(silent & _paths_with(clips, "silent")), len(silent))
-        yield "demo_silence_recall", (found, "share of silent files")
+    silent = _count(con, "SELECT count(*) FROM truth WHERE defect = 'silence'")
+    if silent and _count(con, "SELECT count(drop_reasons) FROM heard"):
+        hits = _count(
+            con,
+            "SELECT count(*) FROM dropped JOIN truth USING (path)"
+            " WHERE reason = 'silent' AND defect = 'silence'",
+        )
+        yield "demo_silence_recall", share(hits, silent), "share of silent files"
 
 
-def _paths_with(clips: pd.DataFrame, reason: str) -> set[str]:
-    """Paths of files of which every clip was dropped for `reason`, among others."""
+def _count(con: duckdb.DuckDBPyConnection, sql: str) -> int:
+    return int(con.execute(sql).fetchall()[0][0])
 
-    def has(reasons: Iterable[str] | None) -> bool:
-        return isinstance(reasons, list | np.ndarray) and reason in list(reasons)
 
-    every = clips["drop_reasons"].map(has).groupby(clips["path"]).all()
-    return set(every[every].index)
+def _auc(table: dict[str, Any], above: np.ndarray, below: np.ndarray) -> Estimate:
+    """AUC of `score` between two selections of a table, with an interval over its pieces."""
+    score, piece = np.asarray(table["score"], np.float64), np.asarray(table["piece"], str)
+    return auc_by_group(score[above], score[below], piece[above], piece[below])

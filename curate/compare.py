@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..schemas.arrow import schema_of
 from ..schemas.store import Dataset
 from ..schemas.tables import Caption, Clap, Clip, Decision, Level, Music, Pmos, Signal, Tags
 from ..schemas.views import connect, create_view
@@ -48,11 +47,11 @@ def compare(one: Dataset, other: Dataset) -> Difference:
 
 def _rows(dataset: Dataset, cls: type) -> dict[str, Any]:
     """clip_id -> the row, as text (so that NaN equals itself)."""
-    columns = [n for n in schema_of(cls).names if n not in PASSING]
     with connect(dataset) as con:
         _show(con, dataset, cls)
-        rows = con.table(cls.TABLE).to_arrow_table().select(columns).to_pylist()  # type: ignore[attr-defined]
-    return {row["clip_id"]: repr(row) for row in rows}
+        table = con.table(cls.TABLE).to_arrow_table()  # type: ignore[attr-defined]
+    columns = [n for n in table.column_names if n not in PASSING]
+    return {row["clip_id"]: repr(row) for row in table.select(columns).to_pylist()}
 
 
 def _doubled(dataset: Dataset, cls: type) -> int:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import os
 import shutil
 import tempfile
 import zlib
@@ -69,7 +68,7 @@ def make_demo(
         (building / "demo.json").write_text(json.dumps(facts, indent=1) + "\n")
         building.chmod(0o755)  # mkdtemp made it private
         try:
-            os.replace(building, into)
+            building.replace(into)
         except OSError:
             if not _is_complete(into, wanted):  # else another run was faster
                 raise
@@ -158,13 +157,14 @@ def save(path: Path, samples: np.ndarray, rate_hz: int = RATE_HZ) -> None:
 
     The bytes follow from the samples: Ogg's random stream number is taken out.
     """
-    settings: dict[str, Any] = {
+    formats: dict[str, dict[str, Any]] = {
         ".wav": {"format": "WAV", "subtype": "PCM_16"},
         ".flac": {"format": "FLAC", "subtype": "PCM_16"},
         ".ogg": {"format": "OGG", "subtype": "VORBIS", "compression_level": 0.2},
         ".mp3": {"format": "MP3", "compression_level": 0.25, "bitrate_mode": "CONSTANT"},
         ".opus": {"format": "OGG", "subtype": "OPUS", "compression_level": 0.5},
-    }[path.suffix]
+    }
+    settings = formats[path.suffix]
     if path.suffix == ".opus" and rate_hz != OPUS_HZ:
         samples, rate_hz = soxr.resample(samples.T, rate_hz, OPUS_HZ).T, OPUS_HZ
     memory = io.BytesIO()
@@ -181,7 +181,7 @@ def _numbered(ogg: bytes) -> bytes:
 
     out = io.BytesIO()
     with (
-        av.open(io.BytesIO(ogg)) as source,
+        av.open(io.BytesIO(ogg), "r") as source,
         av.open(out, "w", format="ogg", options={"fflags": "+bitexact"}) as target,
     ):
         stream = target.add_stream_from_template(source.streams.audio[0])

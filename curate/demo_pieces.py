@@ -133,8 +133,8 @@ class Piece:
         return LICENCES.get(self.work, DEFAULT_LICENCE)
 
 
-def _all(name: str, parts: int, **settings: int) -> tuple[Voice, ...]:
-    return tuple(Voice(i, name, **settings) for i in range(parts))
+def _all(name: str, parts: int, volume: int = 100) -> tuple[Voice, ...]:
+    return tuple(Voice(i, name, volume=volume) for i in range(parts))
 
 
 def _each(*names: str) -> tuple[Voice, ...]:

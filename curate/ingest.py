@@ -150,12 +150,12 @@ class IngestJob:
         try:
             info = probe(row["path"])
             sha256 = hash_file(row["path"])
+            clips = [c for r in requests for c in self._clips(r, row["path"], sha256, info)]
         except AudioError as error:
             return self._file(row, **error_columns(error)), []
         except OSError as error:
             reason = UnreadableAudio(f"{row['path']}: {error.strerror}")
             return self._file(row, **error_columns(reason)), []
-        clips = [c for r in requests for c in self._clips(r, row["path"], sha256, info)]
         for number, clip in enumerate(clips):
             clip["window"] = number
         file = self._file(

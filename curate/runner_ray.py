@@ -16,7 +16,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError
 
-from ..schemas.errors import ConfigError, WorkerDied
+from ..schemas.errors import ConfigError, ModelError, WorkerDied
 from ..schemas.store import Dataset
 from .runner import Bundler, Receipt, Worker, commit
 from .stage import Job, Unit
@@ -76,11 +76,19 @@ def receipts(
 
     actors = [start() for _ in range(workers)]
     try:
-        ray.get([a.ready.remote() for a in actors])  # a model that cannot be loaded stops the run
+        _wait_till_open(actors)
         yield from _drive(job, dataset, bundler, actors, start)
     finally:
         for actor in actors:
             ray.kill(actor)
+
+
+def _wait_till_open(actors: list[Any]) -> None:
+    """A model that cannot be loaded stops the run: there is nothing to do without it."""
+    try:
+        ray.get([a.ready.remote() for a in actors])
+    except RayActorError as error:
+        raise ModelError(f"a worker could not start; the last of its words:\n{error}") from error
 
 
 def _drive(
@@ -103,7 +111,7 @@ def _drive(
             yield ray.get(done)
         except RayActorError as death:
             actors[slot] = start()
-            ray.get(actors[slot].ready.remote())
+            _wait_till_open([actors[slot]])
             if len(bundle.units) == 1 and bundle.deaths + 1 >= DEATHS_ALLOWED:
                 yield _bury(job, dataset, bundle.units, death)
             else:

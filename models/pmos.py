@@ -117,8 +117,8 @@ class Wav2Vec2Pmos:
         )
         if not (folder / "config.json").is_file() or not files:
             raise WeightsMissing(
-                f"{folder} holds no wav2vec2 checkpoint: expected config.json and "
-                "model.safetensors as written by `save_pretrained`; download or convert the checkpoint there first"
+                f"{folder} holds no wav2vec2 checkpoint: expected config.json and model.safetensors"
+                " as written by `save_pretrained`; download or convert the checkpoint there first"
             )
         kind = json.loads((folder / "config.json").read_text()).get("model_type")
         if kind != "wav2vec2":

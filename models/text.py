@@ -24,12 +24,12 @@ BATCH = 64
 LEAST_VOCABULARY = 1000
 
 
-def check_tokenizer(tokenizer: Any, folder: Path | str) -> None:
+def check_tokenizer(tokenizer: Any, folder: Path, least: int = LEAST_VOCABULARY) -> None:
     """Refuse an empty tokenizer, which an offline load yields instead of an error."""
-    if len(tokenizer) < LEAST_VOCABULARY:
+    if len(tokenizer) < least:
         raise ModelError(
             f"{folder}: its tokenizer has {len(tokenizer)} entries, expected at least "
-            f"{LEAST_VOCABULARY}: tokenizer files are missing from the folder"
+            f"{least}: tokenizer files are missing from the folder"
         )
 
 

@@ -100,7 +100,7 @@ def _newest_files(con: duckdb.DuckDBPyConnection) -> None:
     """What counts of the ingest runs' rows.
 
     files       the newest row of each path
-    clips       the windows of those rows, each clip_id once (the first path in order)
+    clips       the windows of those rows, each clip_id once (the first path in order); all are ok
     duplicates  the other windows with the same clip_id, and the path that stands for them
     """
     con.execute(
@@ -115,7 +115,8 @@ def _newest_files(con: duckdb.DuckDBPyConnection) -> None:
         " WINDOW same AS (PARTITION BY c.clip_id ORDER BY c.path, c.caption)"
     )
     con.execute(
-        "CREATE VIEW clips AS SELECT * EXCLUDE (copy, duplicate_of) FROM clips_found WHERE copy = 1"
+        "CREATE VIEW clips AS SELECT * EXCLUDE (copy, duplicate_of, status, error_type,"
+        " error_message) FROM clips_found WHERE copy = 1"
     )
     con.execute(
         "CREATE VIEW duplicates AS SELECT clip_id, path, duplicate_of, start_s, duration_s,"
@@ -125,7 +126,7 @@ def _newest_files(con: duckdb.DuckDBPyConnection) -> None:
 
 def _clips_full() -> str:
     """The join, written out from the row classes: our own names alone go into it."""
-    columns = ["c.* EXCLUDE (status, error_type, error_message)"]
+    columns = ["c.*"]
     errors = []
     for cls in FULL:
         name = cls.TABLE

@@ -1,4 +1,4 @@
-"""Sounds and files that the tests of every room build from: music-like audio, broken files, odd names.
+"""Sounds and files that tests of every room build from: music, broken files, odd names.
 
     from builders import music, sine, noise, silence, write, file_set, broken_folder, hour_long
 
@@ -8,8 +8,8 @@
     music(duration_s, rate_hz=44100, channels=2, seed=0, bpm=120)        -> float32 [C, T]
     write(path, samples, rate_hz=44100, subtype=None)   -> path; .wav .flac .ogg .mp3 .opus .aiff
     file_set(folder, count=4, duration_s=5, seed=0, suffixes=...)        -> list of good music files
-    manifest(path, rows)                                -> path; JSON lines, audio paths made relative
-    hour_long(path, hours=1.0, rate_hz=44100)           -> path; 2 s of tone a minute, written in blocks
+    manifest(path, rows)                                -> path; JSON lines, paths relative to it
+    hour_long(path, hours=1.0, rate_hz=44100)           -> path; 2 s of tone a minute, then silence
     zero_byte(path), text_as_audio(path), noise_bytes(path), truncated(path), short(path),
     unreadable(path), symlink_loop(path)                -> path; one broken file each
     odd_names(folder, suffix=".wav")                    -> list of good files with unfriendly names
@@ -172,7 +172,7 @@ def file_set(
     seed: int = 0,
     suffixes: Iterable[str] = (".wav", ".flac", ".ogg", ".mp3"),
 ) -> list[Path]:
-    """`count` different good music files, `track_00.wav`, `track_01.flac`, ..., suffixes in turn."""
+    """`count` different good music files: `track_00.wav`, `track_01.flac`, ... in turn."""
     kinds = tuple(suffixes)
     return [
         write(

@@ -10,6 +10,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # Ray workers import `listeners` too
 
 from builders import file_set  # noqa: E402
 

@@ -7,7 +7,8 @@ penalty for what ViSQOL hardly hears (`PENALTIES`), never below 1. The clean ver
 top, 4.73. Silence and bare noise are 1: nothing to hear is not good music.
 
 Work is done in parts of 16 clips. A part is a Parquet file of labels beside a .npy file of
-features; it is written once, whole, and skipped when it is there. `--worker k/n` takes every n-th part.
+features; it is written once, whole, and skipped when it is there. `--worker k/n` takes every n-th
+part.
 """
 
 from __future__ import annotations

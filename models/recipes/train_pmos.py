@@ -74,9 +74,7 @@ def train(
             group["lr"] = rate_at(step, steps or 10**6)
         batch = examples.batch(CLIPS, VERSIONS, rng)
         net.train()
-        with torch.autocast("cpu", torch.bfloat16):
-            heard = net(batch.features)
-        loss = loss_of(Heard(*(x.float() for x in heard)), batch)
+        loss = loss_of(net(batch.features), batch)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)

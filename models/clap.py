@@ -1,0 +1,137 @@
+"""CLAP from a folder in Hugging Face's layout, e.g. a local copy of laion/larger_clap_music.
+
+Sounds are cut into windows of exactly ten seconds, so that no library crops at random: the first
+from the start, the last up to the end, evenly spread between; a shorter sound is repeated to ten
+seconds. The vector of a sound is the normalised mean over its windows.
+
+Source: Wu et al. 2023, arXiv 2211.06687; transformers' ClapModel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..audio.sound import Sound
+from ..schemas.errors import EndOfAudio, WeightsMissing
+from . import registry
+from .text import LEAST_VOCABULARY, check_tokenizer
+
+WINDOW_S = 10
+WINDOWS_AT_ONCE = 8
+TEXTS_AT_ONCE = 64
+
+
+class ClapMatch:
+    """A CLAP checkpoint. Loaded at first use; looking for its files is done at once.
+
+    A sound's row does not depend on its batch-mates beyond float rounding (1e-5).
+    """
+
+    def __init__(
+        self, folder: Path, device: str = "cpu", least_vocabulary: int = LEAST_VOCABULARY
+    ) -> None:
+        """Raises WeightsMissing when `folder` holds no model."""
+        self._folder = folder.expanduser()
+        for file in ("config.json", "preprocessor_config.json"):
+            if not (self._folder / file).is_file():
+                raise WeightsMissing(
+                    f"model clap@{folder}: {self._folder / file} is not there; give a folder made by "
+                    "`ClapModel.save_pretrained` and `ClapProcessor.save_pretrained`"
+                )
+        self.model_id = f"clap:{self._folder.resolve().name}"
+        self.digest = registry.folder_digest(self._folder)
+        self._device = device
+        self._least_vocabulary = least_vocabulary
+
+    @cached_property
+    def dim(self) -> int:
+        return int(self._model.config.projection_dim)
+
+    @cached_property
+    def _model(self) -> Any:
+        from transformers import ClapModel
+
+        model = ClapModel.from_pretrained(self._folder, local_files_only=True)
+        return model.to(self._device).eval()
+
+    @cached_property
+    def _processor(self) -> Any:
+        from transformers import ClapProcessor
+
+        processor = ClapProcessor.from_pretrained(self._folder, local_files_only=True)
+        check_tokenizer(processor.tokenizer, self._folder, self._least_vocabulary)
+        return processor
+
+    def embed_audio(self, sounds: Sequence[Sound]) -> np.ndarray:
+        rate_hz = int(self._processor.feature_extractor.sampling_rate)
+        windows = [_windows(sound, rate_hz) for sound in sounds]
+        flat = [window for of_one in windows for window in of_one]
+        vectors = np.zeros((len(flat), self.dim), np.float32)
+        for start in range(0, len(flat), WINDOWS_AT_ONCE):
+            vectors[start : start + WINDOWS_AT_ONCE] = self._hear(
+                flat[start : start + WINDOWS_AT_ONCE], rate_hz
+            )
+        out, at = np.zeros((len(sounds), self.dim), np.float32), 0
+        for row, of_one in zip(out, windows, strict=True):
+            row[:] = vectors[at : at + len(of_one)].mean(0)
+            at += len(of_one)
+        return _unit(out)
+
+    def embed_text(self, texts: Sequence[str]) -> np.ndarray:
+        out = np.zeros((len(texts), self.dim), np.float32)
+        said = [i for i, text in enumerate(texts) if text.strip()]
+        for start in range(0, len(said), TEXTS_AT_ONCE):
+            places = said[start : start + TEXTS_AT_ONCE]
+            out[places] = self._read([texts[i] for i in places])
+        return _unit(out)
+
+    def _hear(self, windows: list[np.ndarray], rate_hz: int) -> np.ndarray:
+        import torch
+
+        # "rand_trunc" never cuts a window of exact length; "fusion" would make four channels.
+        features = self._processor.feature_extractor(
+            windows, sampling_rate=rate_hz, truncation="rand_trunc", return_tensors="pt"
+        )
+        is_longer = torch.zeros(len(windows), 1, dtype=torch.bool, device=self._device)
+        with torch.inference_mode():
+            out = self._model.get_audio_features(
+                input_features=features["input_features"].to(self._device), is_longer=is_longer
+            )
+        return _unit(out.pooler_output.float().cpu().numpy())
+
+    def _read(self, texts: list[str]) -> np.ndarray:
+        import torch
+
+        limit = int(self._model.config.text_config.max_position_embeddings) - 2
+        tokens = self._processor.tokenizer(
+            texts, padding=True, truncation=True, max_length=min(limit, 512), return_tensors="pt"
+        ).to(self._device)
+        with torch.inference_mode():
+            out = self._model.get_text_features(
+                input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
+            )
+        return out.pooler_output.float().cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _windows(sound: Sound, rate_hz: int) -> list[np.ndarray]:
+    """Ten-second windows of a sound, mono at `rate_hz`, that cover it."""
+    samples, size = sound.mono_at(rate_hz), WINDOW_S * rate_hz
+    if len(samples) == 0:
+        raise EndOfAudio(f"{sound.name or 'a sound'} holds no samples to embed")
+    if len(samples) < size:
+        return [np.resize(samples, size)]  # repeats
+    count = math.ceil(len(samples) / size)
+    starts = np.linspace(0, len(samples) - size, count).round().astype(int)
+    return [samples[start : start + size] for start in starts]
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1; a row of zeros stays zeros."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, length, out=np.zeros_like(rows), where=length != 0)

@@ -1,0 +1,151 @@
+"""Audio-text match: sounds and texts as unit vectors of one space; their cosine says how well they fit.
+
+Kinds: `embedded` (tagtext-mini, below) and `clap@FOLDER` (a CLAP model in Hugging Face's layout,
+`clap.py`). Cosines of different models are not comparable: thresholds belong to one model.
+
+tagtext-mini is no CLAP. Its space has one axis for each of the 100 words that musicnn was taught.
+A sound's coordinate on a word is the z-score of the word's logit against reference music. A text's
+coordinate is how near MiniLM finds the text to the word, as a softmax over the words. It knows
+genre, instrument and mood; of tempo only slow and fast; of key, melody and structure nothing. Card:
+weights/tagtext-mini.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..audio.sound import Sound
+from ..schemas.errors import ModelError
+from . import registry
+from .ref import nowhere, somewhere
+from .tagger import MusicnnTagger
+from .text import SentenceEmbedder
+
+
+class MatchModel(Protocol):
+    """Hears sounds and reads texts, into one space."""
+
+    model_id: str
+    digest: str
+    dim: int
+
+    def embed_audio(self, sounds: Sequence[Sound]) -> np.ndarray:
+        """float32 [n, dim], in order, rows of length 1; NaN for a sound that holds NaN."""
+        ...
+
+    def embed_text(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 [n, dim], in order, rows of length 1; a blank text is all zeros.
+
+        So the cosine with a blank text is 0: it says nothing, neither right nor wrong.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Reference statistics of tagtext-mini, as in weights/tagtext-mini.json.
+
+    words: the axes. mean, deviation: of each word's logit over reference music. prompts: sentences
+    that a word is put into for the text side. temperature: of the softmax over words.
+    limit: z-scores are cut at plus and minus this.
+    """
+
+    words: tuple[str, ...]
+    mean: np.ndarray
+    deviation: np.ndarray
+    prompts: tuple[str, ...]
+    temperature: float
+    limit: float
+
+    @classmethod
+    def load(cls, file: Path) -> Reference:
+        """Raises ModelError when the file is not what it should be."""
+        try:
+            raw = json.loads(file.read_text(encoding="utf-8"))
+            return cls(
+                tuple(raw["words"]),
+                np.array(raw["mean"], np.float32),
+                np.array(raw["deviation"], np.float32),
+                tuple(raw["prompts"]),
+                float(raw["temperature"]),
+                float(raw["limit"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{file} is not a tagtext reference ({error!r})") from error
+
+
+class TagTextMatch:
+    """The embedded stand-in, tagtext-mini: musicnn for sounds, MiniLM for texts, words between.
+
+    The sound side costs nothing beyond the tagger's own pass over the same sound; a text costs 3 ms.
+    """
+
+    model_id = "tagtext-mini-1"
+
+    def __init__(self, cache: Path | None = None, device: str = "cpu") -> None:
+        """Load musicnn and the reference; MiniLM at the first text. Raises WeightsMissing."""
+        self._reference = Reference.load(registry.path("tagtext-mini"))
+        self._tagger = MusicnnTagger(cache, device)
+        if self._reference.words != self._tagger.labels:
+            raise ModelError("the reference of tagtext-mini does not list musicnn's words")
+        registry.path("minilm-l6-v2", cache)  # say now, not after the first hour, that it is missing
+        self._cache = cache
+        self.dim = len(self._reference.words)
+        parts = [registry.entry(n).digest for n in ("tagtext-mini", "musicnn", "minilm-l6-v2")]
+        self.digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
+
+    def embed_audio(self, sounds: Sequence[Sound]) -> np.ndarray:
+        out = np.zeros((len(sounds), self.dim), np.float32)
+        for row, heard in zip(out, self._tagger.hear(sounds), strict=True):
+            z = (heard.logits - self._reference.mean) / self._reference.deviation
+            row[:] = z.clip(-self._reference.limit, self._reference.limit)
+        return _unit(out)
+
+    def embed_text(self, texts: Sequence[str]) -> np.ndarray:
+        out = np.zeros((len(texts), self.dim), np.float32)
+        said = [i for i, text in enumerate(texts) if text.strip()]
+        if said:
+            near = self._sentences.embed([texts[i] for i in said]) @ self._words.T
+            near = np.exp((near - near.max(1, keepdims=True)) / self._reference.temperature)
+            out[said] = _unit(near)
+        return out
+
+    @cached_property
+    def _sentences(self) -> SentenceEmbedder:
+        return SentenceEmbedder(self._cache)
+
+    @cached_property
+    def _words(self) -> np.ndarray:
+        """float32 [100, 384]: each word, the mean over the sentences it is put into."""
+        together = np.zeros((self.dim, SentenceEmbedder.dim), np.float32)
+        for prompt in self._reference.prompts:
+            together += self._sentences.embed([prompt.format(w) for w in self._reference.words])
+        return _unit(together)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1; a row of zeros stays zeros."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, length, out=np.zeros_like(rows), where=length != 0)
+
+
+def _open_embedded(where: str, cache: Path | None = None, device: str = "cpu") -> TagTextMatch:
+    nowhere("embedded", where)
+    return TagTextMatch(cache, device)
+
+
+def _open_clap(where: str, cache: Path | None = None, device: str = "cpu") -> Any:
+    from .clap import ClapMatch
+
+    return ClapMatch(Path(somewhere("clap", where, "FOLDER")), device)
+
+
+MATCHERS: dict[str, Callable[..., Any]] = {"embedded": _open_embedded, "clap": _open_clap}
