@@ -52,8 +52,8 @@ SELECT t.*, c.start_s, c.pmos, c.sim_original, c.caption_from, c.drop_reasons,
 FROM clips_full c JOIN truth t USING (path) WHERE c.skip IS NULL
 """
 # Rendered pieces, each moment once: a copy may stand for what it copies.
-MUSIC = """
-CREATE TEMP VIEW music AS SELECT * FROM heard WHERE piece IS NOT NULL
+MOMENTS = """
+CREATE TEMP VIEW moments AS SELECT * FROM heard WHERE piece IS NOT NULL
 QUALIFY row_number() OVER (PARTITION BY piece, passage, start_s ORDER BY path) = 1
 """
 # Files of which every clip was dropped for one reason.
@@ -79,7 +79,7 @@ def bench(dataset: Path, truth: Path | None = None) -> dict[str, dict[str, Any]]
         )
         if _count(con, "SELECT count(*) FROM truth") == 0:
             raise ConfigError(f"the truth file names none of the files of {dataset}; see --truth")
-        for statement in (HEARD, MUSIC, DROPPED):
+        for statement in (HEARD, MOMENTS, DROPPED):
             con.execute(statement)
         return {
             name: {**asdict(estimate), "unit": unit, "command": COMMAND}
@@ -120,7 +120,7 @@ def _truth_beside(con: duckdb.DuckDBPyConnection) -> Path:
 def _pmos(con: duckdb.DuckDBPyConnection) -> Found:
     """Does the score tell clean from degraded: over all, by defect, within a piece?"""
     t = con.execute(
-        "SELECT pmos AS score, piece, defect, is_degraded FROM music WHERE pmos IS NOT NULL"
+        "SELECT pmos AS score, piece, defect, is_degraded FROM moments WHERE pmos IS NOT NULL"
         " ORDER BY piece, passage, start_s"
     ).fetchnumpy()
     clean, bad = ~t["is_degraded"].astype(bool), t["is_degraded"].astype(bool)
@@ -132,7 +132,7 @@ def _pmos(con: duckdb.DuckDBPyConnection) -> Found:
         yield f"demo_pmos_auc_{defect}", _auc(t, clean, part), "AUC over clips"
     pairs = con.execute(
         "SELECT avg(pmos) FILTER (NOT is_degraded) AS clean, avg(pmos) FILTER (is_degraded) AS bad"
-        " FROM music GROUP BY piece HAVING clean IS NOT NULL AND bad IS NOT NULL"
+        " FROM moments GROUP BY piece HAVING clean IS NOT NULL AND bad IS NOT NULL"
     ).fetchall()
     if pairs:
         right = sum(clean > bad for clean, bad in pairs)
@@ -142,14 +142,14 @@ def _pmos(con: duckdb.DuckDBPyConnection) -> Found:
 def _captions(con: duckdb.DuckDBPyConnection) -> Found:
     """Does the similarity tell right captions from wrong, and which captions were replaced?"""
     t = con.execute(
-        "SELECT sim_original AS score, piece, caption_state FROM music"
+        "SELECT sim_original AS score, piece, caption_state FROM moments"
         " WHERE sim_original IS NOT NULL ORDER BY piece, passage, start_s"
     ).fetchnumpy()
     right, wrong = t["caption_state"] == "right", t["caption_state"] == "wrong"
     if right.any() and wrong.any():
         yield "demo_clap_auc", _auc(t, right, wrong), "AUC over clips"
     replaced = con.execute(
-        "SELECT caption_state, count_if(caption_from = 'generated'), count(*) FROM music"
+        "SELECT caption_state, count_if(caption_from = 'generated'), count(*) FROM moments"
         " WHERE caption_from IS NOT NULL GROUP BY caption_state ORDER BY caption_state"
     ).fetchall()
     for state, hits, n in replaced:

@@ -17,9 +17,9 @@ import json
 import shutil
 import tempfile
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -116,14 +116,19 @@ def _write_audio(
             progress(next(done), len(items))
 
     music = sorted((i for i in items if i.piece and not i.copy_of), key=_work)
-    with ThreadPoolExecutor(2) as pool:
-        jobs = []
+    pool, jobs = ThreadPoolExecutor(2), deque[Future[None]]()
+    try:
         for work, same in itertools.groupby(music, key=_work):
             score = read_score(work)
-            jobs += [pool.submit(_play, root, item, score, seed) for item in same]
+            jobs.extend(pool.submit(_play, root, item, score, seed) for item in same)
+            while jobs and jobs[0].done():
+                jobs.popleft().result()
+                report()
         for job in jobs:
             job.result()
             report()
+    finally:
+        pool.shutdown(cancel_futures=True)
     for item in (i for i in items if i not in music):
         if item.copy_of:
             _copy(root / item.copy_of, root / item.path, str(item.copy_kind))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..schemas.errors import ConfigError
 from .demo_pieces import PIECES, Piece
 
 # Kind of damage -> levels, in the units of audio/degrade.py; each is audible, none is absurd.
@@ -33,7 +34,7 @@ GARBLED = (
     "UklGRiQAAABXQVZFZm10IBAAAAABAAEARKwAAIhYAQACABAAZGF0YQAAAAA=",
 )
 CAPTIONS_EMPTY = 4
-FORMATS = (".wav", ".flac", ".ogg", ".wav", ".flac", ".ogg", ".flac", ".mp3", ".opus")
+FORMATS = (".wav",) * 5 + (".flac",) * 6 + (".ogg",) * 3 + (".mp3", ".opus")
 DURATIONS_S = (20.48, 20.48, 20.48, 18.0, 26.0)
 
 TEMPLATES = (
@@ -43,6 +44,7 @@ TEMPLATES = (
     "This recording features {sound} in a {mood} {genre} style with a {tempo} tempo.",
     "Instrumental {genre} music with {sound}; the mood is {mood} and the tempo is {tempo}.",
 )
+TOO_FEW = "are too few to plant every defect; take more, or another seed"
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,8 @@ def _music(pieces: tuple[Piece, ...], rng: np.random.Generator) -> list[Item]:
 def _defects(pieces: int, rng: np.random.Generator) -> dict[int, tuple[str, float]]:
     """Number of a passage -> its damage; never both passages of one piece."""
     damages = [(kind, level) for kind, levels in DEFECTS.items() for level in levels]
-    damages = damages[:: max(1, -(-len(damages) // pieces))]
+    few = min(len(damages), round(len(damages) * pieces / len(PIECES)))
+    damages = [damages[i * len(damages) // few] for i in range(few)]
     hurt = rng.permutation(pieces)[: len(damages)]
     sides = rng.integers(2, size=len(damages))
     return {
@@ -187,6 +190,8 @@ def _stranger(piece: Piece, pieces: tuple[Piece, ...], rng: np.random.Generator)
         for p in pieces
         if p.genre != piece.genre and not set(p.instruments) & set(piece.instruments)
     ]
+    if not others:
+        raise ConfigError(f"{len(pieces)} pieces {TOO_FEW}")
     return others[int(rng.integers(len(others)))]
 
 
@@ -194,9 +199,11 @@ def _copies(music: list[Item], rng: np.random.Generator) -> list[Item]:
     """Four copies of clean, rightly captioned files under other names."""
     fit = [m for m in music if m.defect == "clean" and m.caption_state == "right"]
     fit = [fit[i] for i in rng.permutation(len(fit))]
-    wav = next(m for m in fit if m.suffix == ".wav")
-    flac = next(m for m in fit if m.suffix == ".flac")
-    first, second = [m for m in fit if m not in (wav, flac)][:2]
+    wavs, flacs = ([m for m in fit if m.suffix == s] for s in (".wav", ".flac"))
+    others = [m for m in fit if m not in (*wavs[:1], *flacs[:1])]
+    if not wavs or not flacs or len(others) < 2:
+        raise ConfigError(f"{len(music)} passages {TOO_FEW}")
+    wav, flac, first, second = wavs[0], flacs[0], *others[:2]
     stem = {m.path: m.path.rsplit(".", 1)[0] for m in fit}
     chosen = (
         (first, "bytes", stem[first.path] + " (1)" + first.suffix),

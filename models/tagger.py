@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -94,13 +95,16 @@ class MusicnnTagger:
         """What the networks heard in each sound; computed once a sound, by whoever asks first."""
         key = ("musicnn", self.digest, str(self._device))
         if self._device.type == "cpu":  # nothing is gained there by batching
-            return [sound.once(key, lambda s=sound: self._run([s])[0]) for sound in sounds]
+            return [sound.once(key, partial(self._alone, sound)) for sound in sounds]
         new = [sound for sound in sounds if key not in sound.memo]
         for start in range(0, len(new), 32):
             batch = new[start : start + 32]
             for sound, heard in zip(batch, self._run(batch), strict=True):
-                sound.once(key, lambda h=heard: h)
+                sound.memo[key] = heard
         return [sound.memo[key] for sound in sounds]
+
+    def _alone(self, sound: Sound) -> Heard:
+        return self._run([sound])[0]
 
     def _run(self, sounds: Sequence[Sound]) -> list[Heard]:
         import torch

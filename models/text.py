@@ -12,25 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..schemas.errors import ModelError
 from . import registry
+from .hf_folder import check_tokenizer, quiet
 
 MAX_TOKENS = 256  # the model's own limit; a longer text is cut there
 BATCH = 64
-LEAST_VOCABULARY = 1000
-
-
-def check_tokenizer(tokenizer: Any, folder: Path, least: int = LEAST_VOCABULARY) -> None:
-    """Refuse an empty tokenizer, which an offline load yields instead of an error."""
-    if len(tokenizer) < least:
-        raise ModelError(
-            f"{folder}: its tokenizer has {len(tokenizer)} entries, expected at least "
-            f"{least}: tokenizer files are missing from the folder"
-        )
 
 
 class SentenceEmbedder:
@@ -44,9 +33,10 @@ class SentenceEmbedder:
 
         folder = registry.path("minilm-l6-v2", cache)
         self.digest = registry.entry("minilm-l6-v2").digest
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        check_tokenizer(self._tokenizer, folder)
-        self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        with quiet():
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            check_tokenizer(self._tokenizer, folder)
+            self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """float32 [n, 384], each row of length 1, in order."""

@@ -28,6 +28,7 @@ from .visqol_fast import BANDS, FastVisqol
 RECIPE = "pmos-mini/1"
 SEED = 20151
 CLIPS_A_PART = 16
+FIRST_PLAIN = 1_000_000  # numbers of clips that are used clean alone
 VERSIONS = 7
 TOP = 4.73  # ViSQOL's score of a sound against itself
 
@@ -103,28 +104,40 @@ def mended(visqol: float, kinds: list[str], severities: list[float]) -> float:
 
 def label(clip: Clip, teacher: FastVisqol) -> tuple[list[Example], np.ndarray]:
     """All versions of `clip` labelled, and their features float16 [VERSIONS, channels, frames]."""
-    import torch
-
     rng = np.random.default_rng([SEED, clip.number, 1])
     plans = versions(clip, rng)
     waves = [damaged(clip, kinds, severities, rng) for kinds, severities in plans]
     measured = [k for k, (kinds, _) in enumerate(plans) if kinds and "nothing" not in kinds]
     answers = teacher.measure(waves[0], [waves[k] for k in measured])
     scores = dict(zip(measured, answers, strict=True))
-    source, examples, keep = clip.source, [], []
+    examples, keep = [], []
     for k, (kinds, severities) in enumerate(plans):
         visqol, similarity = scores.get(k, (TOP, np.ones(BANDS, np.float32)))
         if not np.isfinite(visqol):
             continue  # ViSQOL has no answer where a patch is digital silence
         keep.append(k)
-        examples.append(Example(
-            clip.number, k, source.name, source.group, source.split, source.score is not None,
-            clip.variation, kinds, severities, visqol, mended(visqol, kinds, severities),
-            similarity.tolist(),
-        ))  # fmt: skip
+        examples.append(_example(clip, k, kinds, severities, visqol, similarity))
+    return examples, _heard([waves[k] for k in keep])
+
+
+def _example(
+    clip: Clip, version: int, kinds: list[str], severities: list[float], visqol: float,
+    similarity: np.ndarray,
+) -> Example:  # fmt: skip
+    source = clip.source
+    return Example(
+        clip.number, version, source.name, source.group, source.split, source.score is not None,
+        clip.variation, kinds, severities, visqol, mended(visqol, kinds, severities),
+        similarity.tolist(),
+    )  # fmt: skip
+
+
+def _heard(waves: list[np.ndarray]) -> np.ndarray:
+    """Features float16 [n, channels, frames] of mono waves of one length."""
+    import torch
+
     with torch.no_grad():
-        heard = features(torch.from_numpy(np.stack([waves[k] for k in keep])))
-    return examples, heard.numpy().astype(np.float16)
+        return features(torch.from_numpy(np.stack(waves))).numpy().astype(np.float16)
 
 
 def write_part(folder: Path, part: int, clips: Clips, teacher: FastVisqol) -> int:
@@ -146,13 +159,31 @@ def write_part(folder: Path, part: int, clips: Clips, teacher: FastVisqol) -> in
     return len(rows)
 
 
+def write_plain(folder: Path, part: int, clips: Clips) -> int:
+    """Clean versions alone of 64 further clips, mostly rendered: cheap, and the top needs many."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows: list[Example] = []
+    heard = []
+    for number in range(FIRST_PLAIN + 64 * part, FIRST_PLAIN + 64 * (part + 1)):
+        clip = clips.clip(number, rendered=0.75)
+        rows.append(_example(clip, 0, [], [], TOP, np.ones(BANDS, np.float32)))
+        heard.append(_heard([damaged(clip, [], [], np.random.default_rng(0))]))
+    path = folder / f"part-plain-{part:05d}.parquet"
+    np.save(path.with_suffix(".npy"), np.concatenate(heard))
+    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows]), path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
+    return len(rows)
+
+
 def folder_of(cache: Path) -> Path:
     """Where this recipe keeps its labels under `cache`."""
     return cache / "pmos" / f"{RECIPE.replace('/', '-')}-{SEED}"
 
 
-def run(cache: Path, count: int, first: int = 0, stride: int = 1) -> None:
-    """Label the first `count` clips as far as that is not done; every `stride`-th part."""
+def run(cache: Path, count: int, plain: int = 0, first: int = 0, stride: int = 1) -> None:
+    """Label `count` clips, and `plain` clean ones, as far as not done; every `stride`-th part."""
     import torch
 
     torch.set_num_threads(1)
@@ -162,6 +193,9 @@ def run(cache: Path, count: int, first: int = 0, stride: int = 1) -> None:
     for part in range(first, count // CLIPS_A_PART, stride):
         if not (folder / f"part-{part:05d}.parquet").exists():
             print(f"part {part}: {write_part(folder, part, clips, teacher)} examples", flush=True)
+    for part in range(first, plain // 64, stride):
+        if not (folder / f"part-plain-{part:05d}.parquet").exists():
+            print(f"plain part {part}: {write_plain(folder, part, clips)} examples", flush=True)
 
 
 def main() -> None:
@@ -169,10 +203,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
     parser.add_argument("--clips", type=int, default=1600)
+    parser.add_argument("--plain", type=int, default=1280)
     parser.add_argument("--worker", default="0/1", help="k/n: take every n-th part, from k")
     given = parser.parse_args()
     first, stride = (int(x) for x in given.worker.split("/"))
-    run(given.cache, given.clips, first, stride)
+    run(given.cache, given.clips, given.plain, first, stride)
 
 
 if __name__ == "__main__":

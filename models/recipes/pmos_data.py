@@ -54,7 +54,8 @@ class Examples:
             [[float(d in kinds) for d in DAMAGES] for kinds in self.table["kinds"]]
         )
         by_clip = self.table.groupby("clip").indices
-        self._clips = [torch.from_numpy(rows) for _, rows in sorted(by_clip.items())]
+        self._clips = [torch.from_numpy(r) for _, r in sorted(by_clip.items()) if len(r) > 1]
+        self._plain = [int(r[0]) for _, r in sorted(by_clip.items()) if len(r) == 1]
 
     def __len__(self) -> int:
         return len(self.table)
@@ -70,9 +71,11 @@ class Examples:
         for k in rng.integers(0, len(self._clips), clips):
             own = self._clips[k].numpy()
             drawn = rng.permutation(own)[:versions]
-            if rng.random() < 0.7:
-                drawn[0] = own[0] if own[0] not in drawn[1:] else drawn[0]
+            if rng.random() < 0.7 and own[0] not in drawn:
+                drawn[0] = own[0]
             rows += drawn.tolist()
+        if self._plain:
+            rows += rng.choice(self._plain, clips // 2).tolist()
         pick = torch.tensor(rows)
         heard = _varied(self.features[pick].float(), self.clip[pick], rng)
         return Batch(

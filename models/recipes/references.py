@@ -102,11 +102,14 @@ class Clips:
         for source in sources(cache):
             self.pools.setdefault((source.split, source.score is not None), []).append(source)
 
-    def clip(self, number: int) -> Clip:
-        """The clip of this number; its loudest channel is never silent (RMS above -55 dB)."""
+    def clip(self, number: int, rendered: float = 0.55) -> Clip:
+        """The clip of this number, never near silence (RMS above -55 dB).
+
+        rendered: how probable a score is, rather than a recording.
+        """
         rng = np.random.default_rng([self.seed, number])
         split = str(rng.choice(["train", "dev", "test"], p=[0.79, 0.09, 0.12]))
-        pool = self.pools[split, bool(rng.random() < 0.55)]
+        pool = self.pools[split, bool(rng.random() < rendered)]
         rate_hz = int(rng.choice([44100, 48000]))
         while True:
             source = pool[rng.integers(len(pool))]

@@ -107,6 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
     parser.add_argument("--clips", type=int, default=1600, help="to label, seven versions each")
+    parser.add_argument("--plain", type=int, default=1280, help="further clips, clean alone")
     parser.add_argument("--minutes", type=float, default=12.0, help="time for training")
     parser.add_argument("--steps", type=int, default=0, help="of training, instead of minutes")
     parser.add_argument("--seed", type=int, default=1)
@@ -116,7 +117,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     if not given.only_found:
-        labels.run(given.cache, given.clips)
+        labels.run(given.cache, given.clips, given.plain)
     folder = labels.folder_of(given.cache)
     examples, dev = Examples(folder, ("train",)), Examples(folder, ("dev",))
     print(f"{len(examples)} examples to learn from, {len(dev)} for development", flush=True)

@@ -1,0 +1,334 @@
+"""The numbers of the report: everything that report.json holds, read from the views by SQL.
+
+A table that was never made, or is stale, is an empty view: its numbers are absent (None or an empty
+list), and `tables` says why.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+import duckdb
+
+from .. import __version__
+from ..schemas.store import Dataset
+from ..schemas.views import connect, one_row, stream
+from .funnel import funnel
+
+BINS = 40
+PLAYED = 6  # clips at each end of the p-MOS scale
+EXAMPLES = 10  # captions, and files per class of error
+STATION_OF = {
+    "files": "ingest", "clips": "ingest", "pmos": "score", "signal": "score", "clap": "score",
+    "tags": "score", "music": "score", "bounds": "quantize", "levels": "quantize",
+    "captions": "refine", "decisions": "filter",
+}  # fmt: skip
+BY_CLIP = ("pmos", "signal", "clap", "tags", "music", "levels", "captions", "decisions")
+# role -> (table, column with the model's own name, column with its weights or None)
+ROLES = {
+    "p-MOS": ("pmos", "model_id", "weights"),
+    "audio embedding": ("clap", "model_id", "weights"),
+    "tags": ("tags", "model_id", "weights"),
+    "audio-text similarity": ("captions", "match_model", None),
+    "caption merge": ("captions", "llm_model", None),
+}
+# reason -> (what it means, the setting of [filter] behind it)
+REASONS = {
+    "error": ("a station could not make its row", None),
+    "short_tail": ("the rest of a file, too short to keep", None),
+    "too_short": ("a file shorter than the shortest clip", None),
+    "silent": ("too much silence", "max_silence"),
+    "too_quiet": ("level below the floor", "min_rms_dbfs"),
+    "clipped": ("too many clipped samples", "max_clipping"),
+    "narrow_band": ("bandwidth below the floor", "min_bandwidth_hz"),
+    "low_pmos": ("p-MOS below the floor", "min_pmos"),
+    "low_level": ("quality level below the floor", "min_level"),
+    "duplicate_audio": ("the samples of another clip", "dedup_audio"),
+    "no_caption": ("no caption at the end", "need_caption"),
+    "mismatch": ("audio and final caption too far apart", "min_similarity"),
+}
+MEASURED = {
+    "silence_ratio": "0..1", "rms_dbfs": "dBFS", "true_peak_dbtp": "dBTP", "clipping_ratio": "0..1",
+    "loudness_lufs": "LUFS", "bandwidth_hz": "Hz", "stereo_correlation": "-1..1",
+}  # fmt: skip
+Numbers = dict[str, Any]
+
+
+def numbers(dataset: Dataset) -> Numbers:
+    """All numbers of a dataset folder. Raises StoreError where no table was ever made."""
+    with connect(dataset) as con:
+        found: Numbers = {
+            "dataset": dataset.root.resolve().name,
+            "qamdt": __version__,
+            "tables": _tables(dataset, con),
+            "models": _models(con),
+            "funnel": {**asdict(funnel(dataset)), **_windows(con)},
+            "drop_reasons": _reasons(dataset, con),
+            "pmos": _pmos(con),
+            "levels": _levels(con),
+            "similarity": _similarity(con),
+            "captions": _captions(con),
+            "signal": _signal(con),
+            "clips": _ends(con),
+            "errors": _errors(con),
+            "throughput": _throughput(dataset, con),
+        }
+    finite: Numbers = _finite(found)
+    return finite
+
+
+def _rows(con: duckdb.DuckDBPyConnection, sql: str, params: Any = None) -> list[Numbers]:
+    return list(stream(con, sql, params))
+
+
+def _finite(value: Any) -> Any:
+    """The same without NaN and infinity, which JSON does not know."""
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _tables(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> Numbers:
+    """Per table: its rows and how it was made, or in a sentence why it is not shown."""
+    said: Numbers = {}
+    for table, station in STATION_OF.items():
+        state, parent = dataset.current(table), dataset.stale_parent(table)
+        (rows,) = one_row(con, f"SELECT count(*) FROM {table}")  # noqa: S608: a name of ours
+        missing = None
+        if state is None:
+            missing = f"not made yet: run `qamdt-curate {station}`"
+        elif parent is not None:
+            missing = f"out of date, {parent} has changed since: run `qamdt-curate {station}` again"
+        elif rows == 0:
+            missing = f"made by `qamdt-curate {station}`, and empty"
+        about = state.about if state else {}
+        params = {k: v for k, v in about.get("params", {}).items() if k != "parts_read"}
+        said[table] = {
+            "rows": rows,
+            "missing": missing,
+            "fingerprint": state.fingerprint if state else None,
+            "params": params,
+        }
+    return said
+
+
+def _models(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
+    """Every model that made rows, by its own name; an embedded one never goes by another's."""
+    return [
+        {"role": role, **row}
+        for role, (table, name, weights) in ROLES.items()
+        for row in _rows(
+            con,
+            f"SELECT {name} AS model, {weights or 'NULL'} AS weights, count(*) AS rows"  # noqa: S608
+            f" FROM {table} WHERE {name} IS NOT NULL GROUP BY ALL ORDER BY 3 DESC, 1",
+        )
+    ]
+
+
+def _windows(con: duckdb.DuckDBPyConnection) -> Numbers:
+    """Hours on the way: windows found, distinct ones, those without an error, those kept."""
+    (hours_found, hours_files) = one_row(
+        con,
+        "SELECT (SELECT coalesce(sum(duration_s), 0) / 3600 FROM clips_found),"
+        " (SELECT coalesce(sum(duration_s), 0) / 3600 FROM files WHERE status = 'ok')",
+    )
+    (judged, sound, sound_hours) = one_row(
+        con,
+        "SELECT count(*), count_if(not bad), coalesce(sum(duration_s) FILTER (not bad), 0) / 3600"
+        " FROM (SELECT duration_s, list_contains(drop_reasons, 'error') AS bad"
+        " FROM decisions JOIN clips USING (clip_id))",
+    )
+    return {
+        "hours_files": hours_files, "hours_found": hours_found,
+        "judged": judged, "sound": sound, "sound_hours": sound_hours,
+    }  # fmt: skip
+
+
+def _reasons(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> list[Numbers]:
+    state = dataset.current("decisions")
+    params = state.about.get("params", {}) if state else {}
+    rows = _rows(
+        con,
+        "SELECT reason, count(*) AS clips, count_if(n = 1) AS clips_only,"
+        " sum(duration_s) / 3600 AS hours,"
+        " coalesce(sum(duration_s) FILTER (n = 1), 0) / 3600 AS hours_only FROM ("
+        " SELECT unnest(drop_reasons) AS reason, len(drop_reasons) AS n, duration_s"
+        " FROM decisions JOIN clips USING (clip_id)) GROUP BY reason ORDER BY 2 DESC, 1",
+    )
+    for row in rows:
+        meaning, setting = REASONS.get(row["reason"], ("", None))
+        row |= {"meaning": meaning, "setting": setting, "value": params.get(setting)}
+    return rows
+
+
+def _histogram(
+    con: duckdb.DuckDBPyConnection, relation: str, column: str, low: float, high: float
+) -> list[int]:
+    """Counts of `BINS` equal bins over low..high; the outermost take what lies outside."""
+    width = (high - low) / BINS
+    counts = dict(
+        con.execute(
+            "SELECT greatest(0, least($last, floor((v - $low) / $width)))::INT AS bin, count(*)"
+            f" FROM (SELECT {column} AS v FROM {relation}) WHERE v IS NOT NULL GROUP BY 1",  # noqa: S608
+            {"last": BINS - 1, "low": low, "width": width},
+        ).fetchall()
+    )
+    return [counts.get(i, 0) for i in range(BINS)]
+
+
+def _pmos(con: duckdb.DuckDBPyConnection) -> Numbers | None:
+    n, low, high = one_row(con, "SELECT count(pmos), min(pmos), max(pmos) FROM pmos")
+    if n == 0:
+        return None
+    low, high = _span(low, high)
+    groups = _rows(con, "SELECT * EXCLUDE (level_counts) FROM bounds ORDER BY grouping")
+    return {
+        "n": n, "low": low, "high": high, "counts": _histogram(con, "pmos", "pmos", low, high),
+        "groups": groups,
+    }  # fmt: skip
+
+
+def _span(low: float, high: float) -> tuple[float, float]:
+    """Bounds of a histogram, to a tenth outward, never empty."""
+    low, high = math.floor(low * 10) / 10, math.ceil(high * 10) / 10
+    return low, max(high, low + 0.1)
+
+
+def _levels(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
+    """A row for each of the levels 1..5, empty ones too; nothing where none was made."""
+    rows = _rows(
+        con,
+        "SELECT quality_level AS level, count(*) AS clips, sum(duration_s) / 3600 AS hours,"
+        " count_if(kept) AS kept FROM levels JOIN clips USING (clip_id)"
+        " LEFT JOIN (SELECT clip_id, kept FROM decisions) USING (clip_id)"
+        " WHERE quality_level IS NOT NULL GROUP BY 1",
+    )
+    found = {row["level"]: row for row in rows}
+    none = {"clips": 0, "hours": 0.0, "kept": 0}
+    return [found.get(level, {"level": level, **none}) for level in range(1, 6)] if rows else []
+
+
+def _similarity(con: duckdb.DuckDBPyConnection) -> Numbers | None:
+    """Audio-text similarity of original and final captions, where both were measured."""
+    both = "captions WHERE sim_original IS NOT NULL AND sim_final IS NOT NULL"
+    row = _rows(
+        con,
+        "SELECT count(*) AS n, avg(sim_original) AS mean_before, avg(sim_final) AS mean_after,"
+        " median(sim_original) AS median_before, median(sim_final) AS median_after,"
+        " count_if(sim_final > sim_original) AS rose, count_if(sim_final < sim_original) AS fell,"
+        f" min(least(sim_original, sim_final)) AS low,"  # noqa: S608: a text of ours
+        f" max(greatest(sim_original, sim_final)) AS high FROM {both}",
+    )[0]
+    if row["n"] == 0:
+        return None
+    low, high = _span(row["low"], row["high"])
+    return row | {
+        "low": low,
+        "high": high,
+        "before": _histogram(con, both, "sim_original", low, high),
+        "after": _histogram(con, both, "sim_final", low, high),
+    }
+
+
+def _captions(con: duckdb.DuckDBPyConnection) -> Numbers:
+    """Where final captions came from, and examples: each origin and reason in turn, kept first."""
+    came_from = _rows(
+        con,
+        "SELECT coalesce(caption_from, 'none') AS origin, count(*) AS clips FROM captions"
+        " WHERE status = 'ok' GROUP BY 1 ORDER BY 2 DESC, 1",
+    )
+    examples = _rows(
+        con,
+        "SELECT path, start_s, duration_s, caption AS original, refined_caption AS final,"
+        " caption_from AS origin, caption_reason AS reason, sim_original, sim_final, kept"
+        " FROM clips_full WHERE refined_caption IS NOT NULL AND caption_from IS NOT NULL"
+        " QUALIFY row_number() OVER ("
+        "  PARTITION BY caption_from, caption_reason ORDER BY kept DESC NULLS LAST, clip_id) <= 3"
+        " ORDER BY row_number() OVER ("
+        "  PARTITION BY caption_from, caption_reason ORDER BY kept DESC NULLS LAST, clip_id),"
+        " caption_from DESC, caption_reason LIMIT $most",
+        {"most": EXAMPLES},
+    )
+    return {"came_from": came_from, "examples": examples}
+
+
+def _signal(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
+    """The spread of each measurement: 5th, 50th and 95th percentile."""
+    rows = []
+    for name, unit in MEASURED.items():
+        n, spread = one_row(
+            con,
+            f"SELECT count({name}), quantile_cont({name}, [0.05, 0.5, 0.95]) FROM signal",  # noqa: S608
+        )
+        if n:
+            rows.append(
+                {"name": name, "unit": unit, "n": n, "p5": spread[0], "p50": spread[1]}
+                | {"p95": spread[2]}
+            )
+    return rows
+
+
+def _ends(con: duckdb.DuckDBPyConnection) -> Numbers:
+    """The clips of highest and lowest p-MOS, at most one a file and none on both sides."""
+    (n,) = one_row(con, "SELECT count(DISTINCT path) FROM clips_full WHERE pmos IS NOT NULL")
+    best, worst = min(PLAYED, (n + 1) // 2), min(PLAYED, n // 2)
+    sql = (
+        "SELECT clip_id, path, start_s, duration_s, pmos, quality_level, kept, drop_reasons,"
+        " caption AS original, refined_caption AS final, caption_from AS origin,"
+        " f.size_bytes, f.mtime_ns FROM clips_full JOIN (SELECT path, size_bytes, mtime_ns"
+        " FROM files) f USING (path) WHERE pmos IS NOT NULL"
+        " QUALIFY row_number() OVER (PARTITION BY path ORDER BY pmos {order}, clip_id) = 1"
+        " ORDER BY pmos {order}, clip_id LIMIT $most"
+    )
+    return {
+        "best": _rows(con, sql.format(order="DESC"), {"most": best}),
+        "worst": _rows(con, sql.format(order="ASC"), {"most": worst}),
+    }
+
+
+def _errors(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
+    """By class: how many files or clips, which tables miss their row, and examples."""
+    by_clip = " UNION ALL ".join(
+        f"SELECT '{table}' AS made, c.path, c.start_s, t.error_type, t.error_message"  # noqa: S608
+        f" FROM {table} t JOIN clips c USING (clip_id) WHERE t.status = 'error'"
+        for table in BY_CLIP
+    )
+    return _rows(
+        con,
+        "SELECT error_type AS class, count(*) AS items, list_sort(list_distinct(flatten(list(tables))))"
+        " AS tables, list({'path': path, 'start_s': start_s, 'message': message} ORDER BY path,"
+        " start_s)[:$most] AS examples FROM ("
+        "  SELECT error_type, path, start_s, list(made) AS tables, min(error_message) AS message"
+        "  FROM (SELECT 'files' AS made, path, NULL::DOUBLE AS start_s, error_type, error_message"
+        f"  FROM files WHERE status = 'error' UNION ALL {by_clip})"  # noqa: S608: names of ours
+        "  GROUP BY error_type, path, start_s) GROUP BY 1 ORDER BY 2 DESC, 1",
+        {"most": EXAMPLES},
+    )
+
+
+def _throughput(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> list[Numbers]:
+    """What the runs logged, by station. `times_real_time`: audio heard per second of the run."""
+    (mean_s,) = one_row(con, "SELECT avg(duration_s) FROM clips WHERE skip IS NULL")
+    log = dataset.root / "runs.jsonl"
+    found: dict[str, Numbers] = {}
+    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
+        try:
+            run = json.loads(line)
+        except ValueError:  # the half line of a run that was killed while it wrote
+            continue
+        none = {"station": run["station"], "runs": 0, "rows": 0, "seconds": 0.0}
+        station = found.setdefault(run["station"], none)
+        station["runs"] += 1
+        station["rows"] += run["rows"]
+        station["seconds"] += run["seconds"]
+    for station in found.values():
+        seconds = station["seconds"]
+        station["rows_per_s"] = station["rows"] / seconds if seconds else None
+        heard = station["station"] == "score" and seconds and mean_s
+        station["times_real_time"] = station["rows"] * mean_s / seconds if heard else None
+    return list(found.values())
