@@ -285,6 +285,8 @@ def _coded(
     x: np.ndarray, rate_hz: int, codec_hz: int, code: Callable[[np.ndarray, int], np.ndarray]
 ) -> np.ndarray:
     """`x` through `code` at `codec_hz` and back, shifted to where it correlates best with `x`."""
+    if x.shape[0] > 2:
+        raise AudioError(f"{x.shape[0]} channels cannot be coded here: give one or two")
     scale = 0.9 / max(_peak(x), 1e-6)  # no codec sees an overload that is not in the music
     padded = np.pad(x * scale, ((0, 0), (_PAD, _PAD))).astype(np.float32)
     sent = np.atleast_2d(soxr.resample(padded.T, rate_hz, codec_hz).T)
@@ -307,7 +309,7 @@ def _delay(sent: np.ndarray, heard: np.ndarray) -> int:
 def _through_file(samples: np.ndarray, rate_hz: int, **settings: object) -> np.ndarray:
     """`samples` written by soundfile into memory and read back, float32 [channels, frames]."""
     memory = io.BytesIO()
-    with sf.SoundFile(memory, "w", rate_hz, samples.shape[0], **settings) as file:  # type: ignore[arg-type]
+    with sf.SoundFile(memory, "w", rate_hz, samples.shape[0], **settings) as file:
         for start in range(0, samples.shape[1], rate_hz):  # Vorbis overflows on one long write
             file.write(samples[:, start : start + rate_hz].T)
     memory.seek(0)
@@ -327,7 +329,7 @@ def _through_aac(samples: np.ndarray, rate_hz: int, kbps: float) -> np.ndarray:
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     memory.seek(0)
-    with av.open(memory) as back:
+    with av.open(memory, "r") as back:
         return np.concatenate([f.to_ndarray() for f in back.decode(audio=0)], axis=1)
 
 

@@ -21,6 +21,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from .demo_score import RATE_HZ, Score, passage_starts, read_score, render
 VERSION = 1
 PIECE = {piece.name: piece for piece in PIECES}
 OPUS_HZ = 48_000
+MADE_WITH = ("music21", "pretty_midi", "tinysoundfont", "soundfile")
 
 
 def make_demo(
@@ -65,6 +67,7 @@ def make_demo(
         counts = dict(sorted(Counter(item.defect for item in items).items()))
         seconds = round(sum(item.duration_s for item in items if not item.broken), 2)
         facts = {**wanted, "files": len(items), "seconds": seconds, "defects": counts}
+        facts["made_with"] = {name: metadata.version(name) for name in MADE_WITH}
         (building / "demo.json").write_text(json.dumps(facts, indent=1) + "\n")
         building.chmod(0o755)  # mkdtemp made it private
         try:

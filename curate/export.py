@@ -105,8 +105,8 @@ class ExportJob:
 
     def units(self) -> Iterator[Unit]:
         with self._planned() as con:
-            rows = itertools.islice(stream(con, f'{_PLAN} ORDER BY c.path, c."window"'), self.limit)
-            for _, block in itertools.groupby(rows, lambda r: (r["path"], r["window"] // BLOCK)):
+            rows = itertools.islice(stream(con, f'{_PLAN} ORDER BY c.path, c.window_index'), self.limit)
+            for _, block in itertools.groupby(rows, lambda r: (r["path"], r["window_index"] // BLOCK)):
                 yield Unit(tuple(block))
 
     def open(self) -> None:

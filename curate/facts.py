@@ -43,7 +43,9 @@ NO_VOICES = frozenset(("no vocals", "no vocal", "no voice", "instrumental"))
 
 MOST_INSTRUMENTS = 3
 MOST_GENRES = 2
+BESIDE = 0.6  # a second genre is said from this share of the first one's probability
 CLEAR = 0.5  # confidence from which tempo and key are said
+CLEAR_VOICE = 0.25  # probability from which voices, or their absence, are said
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def facts_of(
     vocals, voice = _vocals(lower)
     words = [name for name, _ in lower]
     return Facts(
-        genres=_say(words, GENRES)[:MOST_GENRES],
+        genres=_genres(lower),
         instruments=_say(words, INSTRUMENTS)[:MOST_INSTRUMENTS],
         moods=_say(words, MOODS)[:1],
         vocals=vocals,
@@ -137,11 +139,18 @@ def _say(words: Sequence[str], vocabulary: Mapping[str, str]) -> tuple[str, ...]
     return tuple(dict.fromkeys(vocabulary[w] for w in words if w in vocabulary))
 
 
+def _genres(ranked: Sequence[tuple[str, float]]) -> tuple[str, ...]:
+    """The most probable genre, and a second one where it is nearly as probable."""
+    found = [(name, p) for name, p in ranked if name in GENRES]
+    near = [name for name, p in found if p >= BESIDE * found[0][1]]
+    return _say(near, GENRES)[:MOST_GENRES]
+
+
 def _vocals(ranked: Sequence[tuple[str, float]]) -> tuple[bool | None, str | None]:
     """Whether the strongest word about voices says there are any, and whose."""
     p_yes = max((p for name, p in ranked if name in VOICES), default=0.0)
     p_no = max((p for name, p in ranked if name in NO_VOICES), default=0.0)
-    if p_yes == p_no:
+    if p_yes == p_no or max(p_yes, p_no) < CLEAR_VOICE:
         return None, None
     if p_no > p_yes:
         return False, None

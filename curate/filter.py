@@ -46,7 +46,7 @@ WITH judged AS (
     CASE WHEN c.sim_final < $min_similarity THEN 'mismatch' END
   ], lambda r: r IS NOT NULL) AS drop_reasons
   FROM clips_full c LEFT JOIN (
-    SELECT clip_id, row_number() OVER (PARTITION BY s.pcm_sha256 ORDER BY k.path, k.window) AS rank
+    SELECT clip_id, row_number() OVER (PARTITION BY s.pcm_sha256 ORDER BY k.path, k.window_index) AS rank
     FROM signal s JOIN clips k USING (clip_id)
     WHERE s.pcm_sha256 IS NOT NULL AND s.silence_ratio < 1
   ) t USING (clip_id)

@@ -9,6 +9,7 @@
     too_long        more words than allowed
     invented        an instrument that is in none of the sources           (LLM texts only)
     vocals          says vocals where there are none, or the reverse       (LLM texts only)
+    forgets         lacks an instrument or much of what the original says  (LLM texts only)
     leak            title or artist of the file                            (LLM texts only)
 """
 
@@ -40,14 +41,17 @@ INSTRUMENT_WORDS = frozenset(
     " synthesizers tabla tambourine theremin timpani trombone trumpet trumpets tuba ukulele vibraphone"
     " viola violin violins vocals xylophone".split()
 )
+_FILLERS = frozenset("music piece song track recording this that with features featuring".split())
 _SAME = {"synth": "synthesizer", "sax": "saxophone", "bagpipes": "bagpipe", "fiddle": "violin"}
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What a merged text may speak of. texts: captions and tags it was made from."""
+    """What a merged text may speak of. texts: captions and tags it was made from. original: what it
+    must not lose."""
 
     texts: tuple[str, ...] = ()
+    original: str = ""
     vocals: bool | None = None
     secrets: tuple[str, ...] = ()
 
@@ -77,6 +81,7 @@ def of_merged(text: str | None, sources: Sources, max_words: int) -> list[str]:
         [
             ("invented", lambda: bool(invented(text, sources.texts))),
             ("vocals", lambda: sources.vocals is not None and says_vocals(text) is (not sources.vocals)),
+            ("forgets", lambda: forgets(text, sources.original)),
             ("leak", lambda: any(s.lower() in text.lower() for s in sources.secrets if len(s) > 3)),
         ]
     )
@@ -116,6 +121,15 @@ def invented(text: str, sources: Collection[str]) -> set[str]:
     """Instruments named in `text` and in none of the sources."""
     known = set().union(*(instruments_in(s) for s in sources)) if sources else set()
     return instruments_in(text) - known - {"vocal"}
+
+
+def forgets(text: str, original: str) -> bool:
+    """Whether `text` lacks an instrument of `original`, or more than 40% of its longer words."""
+    if instruments_in(original) - instruments_in(text):
+        return True
+    words = {w for w in _WORD.findall(original.lower()) if len(w) > 3 and w not in _FILLERS}
+    kept = words & set(_WORD.findall(text.lower()))
+    return len(kept) < 0.6 * len(words)
 
 
 def says_vocals(text: str) -> bool | None:

@@ -157,7 +157,7 @@ class IngestJob:
             reason = UnreadableAudio(f"{row['path']}: {error.strerror}")
             return self._file(row, **error_columns(reason)), []
         for number, clip in enumerate(clips):
-            clip["window"] = number
+            clip["window_index"] = number
         file = self._file(
             row,
             sha256=sha256,

@@ -27,7 +27,7 @@ from .stage import Answer, Listener, Output, Unit
 BLOCK = 32  # windows of 10 s in one unit: 115 MB of 44.1 kHz stereo
 
 _PLAN = """
-SELECT c.clip_id, c.path, c.window, c.start_s, c.duration_s, c.file_sha256,
+SELECT c.clip_id, c.path, c.window_index, c.start_s, c.duration_s, c.file_sha256,
        f.size_bytes, f.mtime_ns{flags}
 FROM clips c JOIN files f USING (path){joins}
 WHERE c.skip IS NULL AND ({any_pending})
@@ -53,10 +53,10 @@ class ListenJob:
         return min(n, self.limit) if self.limit is not None else n
 
     def units(self) -> Iterator[Unit]:
-        order = f"{self._sql()} ORDER BY c.path, c.window"
+        order = f"{self._sql()} ORDER BY c.path, c.window_index"
         with self._plan() as con:
             rows = itertools.islice(stream(con, order), self.limit)
-            for _, block in itertools.groupby(rows, lambda r: (r["path"], r["window"] // BLOCK)):
+            for _, block in itertools.groupby(rows, lambda r: (r["path"], r["window_index"] // BLOCK)):
                 yield Unit(tuple(block))
 
     def open(self) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +38,7 @@ PROMPTS = Path(__file__).parent / "prompts"
 
 _PLAN = """
 SELECT * FROM (
-  SELECT c.clip_id, c.path, c."window", c.caption, c.caption_source, t.tag_names,
+  SELECT c.clip_id, c.path, c.window_index, c.caption, c.caption_source, t.tag_names,
          t.tag_probabilities, m.tempo_bpm, m.tempo_confidence, m."key", m.key_confidence,
          s.loudness_lufs, e.embedding,
          CASE WHEN e.status = 'error' THEN e.error_type || ': ' || e.error_message
@@ -110,7 +111,7 @@ class RefineJob:
         given = 0
         with connect(self.dataset) as con:
             create_view(con, Caption, self.dataset, self.outputs[0].fingerprint, "done")
-            rows = stream(con, f'{_PLAN} ORDER BY path, "window"', {"files": FILES_A_UNIT})
+            rows = stream(con, f'{_PLAN} ORDER BY path, window_index', {"files": FILES_A_UNIT})
             for _, block in itertools.groupby(rows, lambda r: r["block"]):
                 if self.limit is not None and given >= self.limit:
                     return
@@ -127,11 +128,11 @@ class RefineJob:
     def _refine(self, unit: Unit) -> list[Caption]:
         good = [row for row in unit.rows if row["problem"] is None]
         by_track = {p: list(rows) for p, rows in itertools.groupby(good, lambda r: r["path"])}
-        merged = self._merge(by_track)
         generated = {row["clip_id"]: describe(self._facts([row])) for row in good}
         texts = {row["caption"] for row in good} | set(generated.values())
-        texts |= {m for m in merged.values() if isinstance(m, str)}
-        vectors = self._embed(sorted(t for t in texts if t))
+        vectors = self._embed(texts)
+        merged = self._merge(by_track, vectors)
+        vectors |= self._embed({m for m in merged.values() if isinstance(m, str)})
         made = []
         for row in unit.rows:
             if not row["pending"]:
@@ -145,9 +146,9 @@ class RefineJob:
         return made
 
     def _merge(
-        self, by_track: Mapping[str, list[dict[str, Any]]]
+        self, by_track: Mapping[str, list[dict[str, Any]]], vectors: Mapping[str, np.ndarray]
     ) -> dict[tuple[str, str], str | Exception]:
-        """The LLM's text for each (path, caption) whose caption is worth merging."""
+        """The LLM's text for each (path, caption) whose caption is believed for some clip."""
         if self.llm is None:
             return {}
         asked: dict[tuple[str, str], str] = {}
@@ -155,10 +156,11 @@ class RefineJob:
             heard = describe(self._facts(rows))
             for row in rows:
                 caption = row["caption"]
-                worth = row["caption_source"] != WEAK and not guards.of_any_text(
-                    caption, self.config.max_words
-                )
-                if worth and heard:
+                if not heard or row["caption_source"] == WEAK:
+                    continue
+                if guards.of_any_text(caption, self.config.max_words):
+                    continue
+                if _similarity(row, vectors[caption]) >= self.config.keep_original:
                     asked[path, caption] = self.prompt.format(original=caption, facts=heard)
         prompts = sorted(set(asked.values()))
         answers = dict(
@@ -178,10 +180,9 @@ class RefineJob:
             rows[0]["loudness_lufs"],
         )
 
-    def _embed(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        if not texts:
-            return {}
-        return dict(zip(texts, self.match.embed_text(texts), strict=True))
+    def _embed(self, texts: Collection[str | None]) -> dict[str, np.ndarray]:
+        wanted = sorted(t for t in texts if t)
+        return dict(zip(wanted, self.match.embed_text(wanted), strict=True)) if wanted else {}
 
     def _row(
         self,
@@ -191,14 +192,13 @@ class RefineJob:
         track: Facts,
         vectors: Mapping[str, np.ndarray],
     ) -> Caption:
-        audio = np.asarray(row["embedding"], np.float32)
         most = self.config.max_words
 
         def candidate(text: str | None, tripped: Sequence[str]) -> Candidate | None:
             if text is None:
                 return None
             vector = vectors.get(text)
-            similarity = None if vector is None else float(np.dot(audio, vector))
+            similarity = None if vector is None else _similarity(row, vector)
             return Candidate(text, similarity, tuple(tripped))
 
         original = candidate(row["caption"], guards.of_any_text(row["caption"], most))
@@ -207,8 +207,9 @@ class RefineJob:
         tripped = [] if original is None else [f"original: {g}" for g in original.guards]
         if isinstance(answer, str):
             sources = guards.Sources(
-                (row["caption"] or "", generated, describe(track), " ".join(track.heard)),
-                track.vocals,
+                texts=(row["caption"] or "", generated, describe(track), " ".join(track.heard)),
+                original=row["caption"] or "",
+                vocals=track.vocals,
             )
             fused = candidate(answer, guards.of_merged(answer, sources, most))
             tripped += [f"merged: {g}" for g in fused.guards] if fused else []
@@ -247,11 +248,18 @@ def _prompt(name: str) -> str:
     raise ConfigError(f"[refine] prompt = {name!r}: no such prompt; give a file, or one of {known}")
 
 
+def _similarity(row: dict[str, Any], text: np.ndarray) -> float:
+    """Cosine of the clip's stored embedding and a text's."""
+    return float(np.dot(np.asarray(row["embedding"], np.float32), text))
+
+
 def _clean(answer: str | Exception) -> str | Exception:
-    """An answer without the quotes and line breaks that chat models put around it."""
+    """The first sentence of an answer, without the quotes that chat models put around it."""
     if isinstance(answer, Exception):
         return answer
-    return " ".join(answer.split()).strip("\"'“” ")
+    text = " ".join(answer.split()).strip("\"'“” ")
+    end = re.search(r"[.!?](?=\s+[A-Z])", text)
+    return text[: end.end()] if end else text
 
 
 def _error(row: dict[str, Any], error: Exception) -> Caption:

@@ -45,10 +45,10 @@ def render(found: Numbers) -> str:
         lstrip_blocks=True,
     )
     page.filters |= {
-        "count": lambda n: f"{n:,}".replace(",", "\u202f"),
+        "count": lambda n: "–" if n is None else f"{n:,}".replace(",", "\u202f"),
         "hours": _hours,
         "place": _place,
-        "number": lambda v: "–" if v is None else f"{v:.4g}",
+        "number": _number,
     }
     names: dict[str, str] = {}
     for model in found["models"]:
@@ -88,6 +88,12 @@ def _played(clip: dict[str, Any]) -> dict[str, Any]:
         return {**clip, "audio": data_uri(clip), "silent": None}
     except AudioError as error:
         return {**clip, "audio": None, "silent": f"{type(error).__name__}: {error}"}
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}".replace(",", "\u202f") if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _hours(hours: float) -> str:

@@ -1,4 +1,4 @@
-"""Playable clips of the report: a few seconds of mono MP3 in a data URI, which every browser plays."""
+"""Playable clips of the report: a few seconds of mono MP3 in a data URI."""
 
 from __future__ import annotations
 

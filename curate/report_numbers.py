@@ -76,21 +76,23 @@ def numbers(dataset: Dataset) -> Numbers:
             "errors": _errors(con),
             "throughput": _throughput(dataset, con),
         }
-    finite: Numbers = _finite(found)
-    return finite
+    plain: Numbers = _plain(found)
+    return plain
 
 
 def _rows(con: duckdb.DuckDBPyConnection, sql: str, params: Any = None) -> list[Numbers]:
     return list(stream(con, sql, params))
 
 
-def _finite(value: Any) -> Any:
-    """The same without NaN and infinity, which JSON does not know."""
+def _plain(value: Any) -> Any:
+    """The same for JSON: no NaN or infinity, and no digits that depend on the order of a sum."""
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return float(f"{value:.9g}") if math.isfinite(value) else None
+    return value
 
 
 def _tables(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> Numbers:
@@ -98,7 +100,7 @@ def _tables(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> Numbers:
     said: Numbers = {}
     for table, station in STATION_OF.items():
         state, parent = dataset.current(table), dataset.stale_parent(table)
-        (rows,) = one_row(con, f"SELECT count(*) FROM {table}")  # noqa: S608: a name of ours
+        (rows,) = one_row(con, f"SELECT count(*) FROM {table}")  # noqa: S608 - a name of ours
         missing = None
         if state is None:
             missing = f"not made yet: run `qamdt-curate {station}`"
@@ -173,8 +175,8 @@ def _histogram(
     width = (high - low) / BINS
     counts = dict(
         con.execute(
-            "SELECT greatest(0, least($last, floor((v - $low) / $width)))::INT AS bin, count(*)"
-            f" FROM (SELECT {column} AS v FROM {relation}) WHERE v IS NOT NULL GROUP BY 1",  # noqa: S608
+            "SELECT greatest(0, least($last, floor((v - $low) / $width)))::INT, count(*)"  # noqa: S608
+            f" FROM (SELECT {column} AS v FROM {relation}) WHERE v IS NOT NULL GROUP BY 1",
             {"last": BINS - 1, "low": low, "width": width},
         ).fetchall()
     )
@@ -218,10 +220,10 @@ def _similarity(con: duckdb.DuckDBPyConnection) -> Numbers | None:
     both = "captions WHERE sim_original IS NOT NULL AND sim_final IS NOT NULL"
     row = _rows(
         con,
-        "SELECT count(*) AS n, avg(sim_original) AS mean_before, avg(sim_final) AS mean_after,"
+        "SELECT count(*) AS n, avg(sim_original) AS mean_before, avg(sim_final) AS mean_after,"  # noqa: S608
         " median(sim_original) AS median_before, median(sim_final) AS median_after,"
         " count_if(sim_final > sim_original) AS rose, count_if(sim_final < sim_original) AS fell,"
-        f" min(least(sim_original, sim_final)) AS low,"  # noqa: S608: a text of ours
+        " min(least(sim_original, sim_final)) AS low,"
         f" max(greatest(sim_original, sim_final)) AS high FROM {both}",
     )[0]
     if row["n"] == 0:
@@ -300,12 +302,13 @@ def _errors(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
     )
     return _rows(
         con,
-        "SELECT error_type AS class, count(*) AS items, list_sort(list_distinct(flatten(list(tables))))"
-        " AS tables, list({'path': path, 'start_s': start_s, 'message': message} ORDER BY path,"
-        " start_s)[:$most] AS examples FROM ("
+        "SELECT error_type AS class, count(*) AS items,"  # noqa: S608
+        " list_sort(list_distinct(flatten(list(tables)))) AS tables,"
+        " list({'path': path, 'start_s': start_s, 'message': message}"
+        "  ORDER BY path, start_s)[:$most] AS examples FROM ("
         "  SELECT error_type, path, start_s, list(made) AS tables, min(error_message) AS message"
         "  FROM (SELECT 'files' AS made, path, NULL::DOUBLE AS start_s, error_type, error_message"
-        f"  FROM files WHERE status = 'error' UNION ALL {by_clip})"  # noqa: S608: names of ours
+        f"  FROM files WHERE status = 'error' UNION ALL {by_clip})"
         "  GROUP BY error_type, path, start_s) GROUP BY 1 ORDER BY 2 DESC, 1",
         {"most": EXAMPLES},
     )

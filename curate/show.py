@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rich import box
@@ -10,6 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from .funnel import Funnel
+
+
+WIDE = 200  # columns, where the output is no terminal
 
 
 def print_funnel(funnel: Funnel, console: Console | None = None) -> None:
@@ -41,7 +45,7 @@ def print_funnel(funnel: Funnel, console: Console | None = None) -> None:
 
 def print_rows(answer: Any, most: int, console: Console | None = None) -> None:
     """An Arrow table; at most `most` rows, and how many there are."""
-    console = console or Console()
+    console = console or Console(width=None if sys.stdout.isatty() else WIDE)
     table = Table(box=box.SIMPLE_HEAD)
     for name in answer.column_names:
         table.add_column(escape(name), overflow="fold")

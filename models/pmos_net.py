@@ -50,6 +50,9 @@ class Heard(NamedTuple):
 class PmosNet(nn.Module):
     """`forward(features [B, C, N]) -> Heard`; any N of at least 50 frames (1 s)."""
 
+    center: torch.Tensor  # [C, 1], the mean and
+    scale: torch.Tensor  # the deviation of every channel in the training data
+
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
         self.config = config
@@ -119,7 +122,7 @@ def _cue_statistics(cues: torch.Tensor) -> torch.Tensor:
 
 
 def _encoder_config(config: NetConfig) -> Wav2Vec2Config:
-    return Wav2Vec2Config(
+    encoder = Wav2Vec2Config(
         hidden_size=config.width,
         num_hidden_layers=config.layers,
         num_attention_heads=config.heads,
@@ -130,5 +133,6 @@ def _encoder_config(config: NetConfig) -> Wav2Vec2Config:
         layerdrop=0.0,
         num_conv_pos_embeddings=32,
         num_conv_pos_embedding_groups=8,
-        attn_implementation="sdpa",
     )
+    encoder._attn_implementation = "sdpa"
+    return encoder

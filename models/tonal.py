@@ -2,11 +2,12 @@
 
 Tempo: the onset strength (librosa's spectral flux) is autocorrelated; the lag that repeats best,
 weighted by how common its tempo is, is the beat. Key: the energy of the twelve pitch classes is
-correlated with the profiles of Krumhansl and Kessler (1982, Psychological Review 89) in all 24
-major and minor keys. Both are estimates: a tempo may come out doubled or halved, a key as its
-relative or its dominant. Where nothing is heard (silence, no onsets) the value is None.
+correlated with the profiles of Albrecht and Shanahan (2013, Music Perception 31) in all 24 major
+and minor keys. Both are estimates: a tempo may come out doubled or halved, a key as its relative
+or its dominant. Where nothing is heard (silence, no onsets) the value is None.
 
-Cost: about .05 CPU s for 10 s of sound, after numba has warmed up.
+Cost: about .02 CPU s for 10 s of sound, after numba has warmed up. The settings were chosen on 90
+passages of Bach chorales and fiddle tunes in random orchestrations.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ USUAL_BPM, SPREAD_OCTAVES = 115.0, 0.9  # a log-normal prior decides between hal
 SILENT_RMS = 1e-4  # -80 dBFS
 
 NAMES = ("C", "C-sharp", "D", "E-flat", "E", "F", "F-sharp", "G", "A-flat", "A", "B-flat", "B")
-MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+MAJOR = (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081)
+MINOR = (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052)
+HARMONIC_GAIN = 0.3  # of each harmonic over the one below it
+CLEAR_LEAD = 0.07
 KEYS = tuple(f"{n} major" for n in NAMES) + tuple(f"{n} minor" for n in NAMES)
 
 
@@ -39,7 +42,7 @@ class Tonal:
 
     tempo_bpm: beats a minute, 40..220. tempo_confidence: 0..1, how much of the onset strength
     repeats at the beat. key: one of `KEYS`. key_confidence: 0..1, the correlation with its profile
-    times how far the next key that shares neither tonic nor notes lies behind.
+    times 1 - exp(-lead / .07), the lead being over the next best key.
     """
 
     tempo_bpm: float | None = None
@@ -88,34 +91,40 @@ def _key(samples: np.ndarray) -> tuple[str | None, float | None]:
     import librosa
 
     spectrum = np.abs(librosa.stft(samples, n_fft=FFT, hop_length=CHROMA_HOP))
-    frames = np.sqrt(_chroma_bank() @ spectrum**2)  # [12, frames]
-    chroma = frames.mean(1)
+    chroma = _chroma_bank() @ spectrum.mean(1)  # [12]
     if chroma.std() < 1e-6 * max(chroma.max(), 1e-12):
         return None, None
     fits = np.array([np.corrcoef(chroma, profile)[0, 1] for profile in _profiles()])
-    order = np.argsort(-fits, kind="stable")
-    first, second = fits[order[0]], fits[order[1]]
+    second, first = np.sort(fits)[-2:]
     if first <= 0:
         return None, None
-    return KEYS[order[0]], _sure(float(first), float(first - second))
-
-
-def _sure(fit: float, lead: float) -> float:
-    """Confidence 0..1 from the best correlation and its lead over the next: .5 is even odds."""
-    return 1 / (1 + math.exp(-(6 * (fit - 0.7) + 25 * (lead - 0.05))))
+    return KEYS[int(fits.argmax())], float(first * -math.expm1(-(first - second) / CLEAR_LEAD))
 
 
 @cache
 def _profiles() -> np.ndarray:
-    """float [24, 12]: the profile of each of `KEYS`, from pitch class C on."""
-    return np.array([np.roll(mode, tonic) for mode in (MAJOR, MINOR) for tonic in range(12)])
+    """float [24, 12]: what each of `KEYS` sounds like, from pitch class C on.
+
+    A tone sounds at its harmonics too: the third is a fifth up, the fifth a major third. So each
+    profile is spread over them; without that most keys come out as their dominant.
+    """
+    spread = np.zeros(12)
+    for harmonic in range(1, 7):
+        spread[round(12 * math.log2(harmonic)) % 12] += HARMONIC_GAIN ** (harmonic - 1)
+    return np.array(
+        [
+            sum(gain * np.roll(mode, tonic + up) for up, gain in enumerate(spread))
+            for mode in (MAJOR, MINOR)
+            for tonic in range(12)
+        ]
+    )
 
 
 @cache
 def _chroma_bank() -> np.ndarray:
-    """float32 [12, bins]: how much of each FFT bin belongs to each pitch class, 65 Hz to 2 kHz."""
+    """float32 [12, bins]: the share of each FFT bin in each pitch class, 50 Hz to 1.1 kHz."""
     import librosa
 
-    bank = librosa.filters.chroma(sr=RATE_HZ, n_fft=FFT, ctroct=4.5, octwidth=1.5)
+    bank = librosa.filters.chroma(sr=RATE_HZ, n_fft=FFT, ctroct=3.5, octwidth=1.0)
     hz = np.arange(bank.shape[1]) * RATE_HZ / FFT
-    return (bank * ((hz > 65) & (hz < 2100))).astype(np.float32)
+    return (bank * ((hz > 50) & (hz < 1100))).astype(np.float32)

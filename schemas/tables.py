@@ -71,7 +71,7 @@ class Clip(Row):
     path: str = key("absolute path of the file")
     scan: int = key("number of the ingest run that wrote the row")
     file_sha256: str = col("SHA-256 of the file's bytes")
-    window: int = col("number of the window in its file, 0, 1, ...")
+    window_index: int = col("number of the window in its file, 0, 1, ...")
     start_s: float = col("start in the file", unit="s")
     duration_s: float = col("duration", unit="s")
     caption: str | None = col("the caption that came with the audio")

@@ -144,16 +144,17 @@ def _clips_full() -> str:
 def ask(root: str | Path, sql: str) -> Any:
     """One question to a dataset folder; the answer as an Arrow table. Reads only.
 
-    Raises StoreError when the text is not a single SELECT.
+    Raises StoreError when the text is not a single SELECT, or DuckDB cannot answer it.
     """
     con = connect(root)
     try:
-        statements = con.extract_statements(sql)
-        kinds = [s.type for s in statements]
+        kinds = [s.type for s in con.extract_statements(sql)]
         if kinds not in ([duckdb.StatementType.SELECT], [duckdb.StatementType.EXPLAIN]):
             raise StoreError(
                 f"expected one SELECT, got {[k.name for k in kinds]}; the dataset is read-only here"
             )
         return con.sql(sql).to_arrow_table()
+    except duckdb.Error as error:
+        raise StoreError(f"the question cannot be answered: {error}") from error
     finally:
         con.close()

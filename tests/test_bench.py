@@ -118,7 +118,7 @@ def folder(tmp_path: Path) -> Path:
     names = {"a0": "a0.wav", "a1": "a1.wav", "b0": "b0.wav", "b1": "b1.wav", "b0f": "b0.flac",
              "silence": "silence.wav", "cut": "cut.flac", "sly": "sly.ogg"}  # fmt: skip
     clips = [*names.items(), ("a0", "a0 copy.wav")]
-    put(Clip, [Clip(clip_id=key, path=str(tmp_path / name), scan=1, file_sha256=key, window=0,
+    put(Clip, [Clip(clip_id=key, path=str(tmp_path / name), scan=1, file_sha256=key, window_index=0,
                     start_s=0.0, duration_s=10.0) for key, name in clips])  # fmt: skip
     failed = Pmos(clip_id="cut", status="error", error_type="EndOfAudio", error_message="cut")
     put(Pmos, [Pmos(clip_id=key, pmos=value) for key, value in PMOS.items()] + [failed])

@@ -14,11 +14,16 @@ import soundfile
 from builders import music
 
 from qamdt.audio.degrade import KINDS
+from qamdt.curate import stations
+from qamdt.curate.bench import bench
+from qamdt.curate.config import Config
 from qamdt.curate.demo import RATE_HZ, make_demo, save
 from qamdt.curate.demo_pieces import GM, PIECES, RESERVED
 from qamdt.curate.demo_plant import DEFECTS, describe, plan
 from qamdt.curate.demo_score import Note, passage_starts, read_score, render
+from qamdt.curate.stations import Call
 from qamdt.schemas.errors import ConfigError
+from qamdt.schemas.store import Dataset
 
 SEEDS = (0, 1, 7, 2026)
 SEED = 1  # of the small set
@@ -199,6 +204,21 @@ def test_copies_are_copies(small: Path) -> None:
         np.testing.assert_array_equal(
             soundfile.read(here, dtype="int16")[0], soundfile.read(there, dtype="int16")[0]
         )
+
+
+def test_curation_finds_what_was_planted(small: Path, tmp_path: Path) -> None:
+    dataset, call = Dataset(tmp_path / "data"), Call(quiet=True, say=lambda line: None)
+    config = Config().override("score", {"only": ("signal",)})
+    with dataset.lock():
+        stations.ingest(dataset, small / "manifest.jsonl", config, call)
+        stations.score(dataset, config, call)
+        stations.filter_clips(dataset, config, call)
+    figures = bench(dataset.root)
+    assert set(figures) == {
+        "demo_duplicate_recall", "demo_duplicate_precision",
+        "demo_broken_recall", "demo_broken_precision", "demo_silence_recall",
+    }  # fmt: skip
+    assert all(figure["value"] == 1.0 for figure in figures.values()), figures
 
 
 def test_a_finished_set_is_left_alone_and_another_is_not_overwritten(small: Path) -> None:

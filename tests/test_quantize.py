@@ -109,7 +109,7 @@ def _scored(root: Path, scores: list[tuple[str, float | None]]) -> Dataset:
     for i, (source, score) in enumerate(scores):
         key = f"{i:04}"
         clips.append(
-            Clip(clip_id=key, path="/a", scan=1, file_sha256="h", window=i, start_s=0.0,
+            Clip(clip_id=key, path="/a", scan=1, file_sha256="h", window_index=i, start_s=0.0,
                  duration_s=1.0, source=source)
         )  # fmt: skip
         bad = {"status": "error", "error_type": "E", "error_message": "m"} if score is None else {}
