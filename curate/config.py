@@ -87,7 +87,7 @@ class RefineConfig:
         0.0, "similarity from which an original is believed; below it the generated one is taken"
     )
     max_words: int = setting(60, "longest caption, in words")
-    llm_max_tokens: int = setting(64, "longest answer of the LLM, in tokens")
+    llm_max_tokens: int = setting(48, "longest answer of the LLM, in tokens")
     prompt: str = setting("merge-v1", "prompt: a name in curate/prompts, or a file")
 
 

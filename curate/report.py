@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from ..schemas.errors import AudioError
 from ..schemas.store import Dataset, write_atomically
 from .report_audio import data_uri
@@ -48,6 +50,7 @@ def render(found: Numbers) -> str:
         "count": lambda n: "–" if n is None else f"{n:,}".replace(",", "\u202f"),
         "hours": _hours,
         "place": _place,
+        "commands": _commands,
         "number": _number,
     }
     names: dict[str, str] = {}
@@ -94,6 +97,14 @@ def _number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}".replace(",", "\u202f") if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _commands(text: str) -> Markup:
+    """Text with what stands between backquotes as code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts)
+    )
 
 
 def _hours(hours: float) -> str:

@@ -256,7 +256,11 @@ def _captions(con: duckdb.DuckDBPyConnection) -> Numbers:
         " caption_from DESC, caption_reason LIMIT $most",
         {"most": EXAMPLES},
     )
-    return {"came_from": came_from, "examples": examples}
+    measured, mean = one_row(con, "SELECT count(sim_final), avg(sim_final) FROM captions")
+    return {
+        "came_from": came_from, "examples": examples,
+        "measured": measured, "mean_similarity": mean,
+    }  # fmt: skip
 
 
 def _signal(con: duckdb.DuckDBPyConnection) -> list[Numbers]:

@@ -151,9 +151,8 @@ def shipped(name: str) -> Entry:
     at = WEIGHTS / file
     if not at.is_file():
         raise WeightsMissing(f"{at} is not there: the package is incomplete, install it again")
-    return Entry(
-        name, role, version, "Apache-2.0", at.stat().st_size, f"models/weights/{file}", _sha256(at), True
-    )
+    source, size = f"models/weights/{file}", at.stat().st_size
+    return Entry(name, role, version, "Apache-2.0", size, source, _sha256(at), shipped=True)
 
 
 def path(name: str, cache: Path | None = None) -> Path:

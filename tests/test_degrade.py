@@ -12,13 +12,15 @@ RATE_HZ = 48000
 def music(channels: int = 2, seconds: float = 1.5, rate_hz: int = RATE_HZ) -> np.ndarray:
     """Plucked notes over two octaves with a little air: something that codecs can code."""
     rng = np.random.default_rng(5)
-    t = np.arange(int(seconds * rate_hz)) / rate_hz
-    out = np.zeros((channels, len(t)))
-    for start in np.arange(0, seconds, 0.15):
+    frames, length = int(seconds * rate_hz), int(0.6 * rate_hz)
+    out = np.zeros((channels, frames + length))
+    since = np.arange(length) / rate_hz
+    fall = np.exp(-6 * since) * np.linspace(1, 0, length)
+    for start in np.arange(0, frames, int(0.15 * rate_hz)):
         hz = 220 * 2 ** (rng.integers(0, 24) / 12)
-        since = np.clip(t - start, 0, None)
-        note = sum(np.sin(2 * np.pi * k * hz * since) / k for k in range(1, 9))
-        out += rng.uniform(0.5, 1, (channels, 1)) * note * np.exp(-6 * since) * (t >= start)
+        note = fall * sum(np.sin(2 * np.pi * k * hz * since) / k for k in range(1, 9))
+        out[:, start : start + length] += rng.uniform(0.5, 1, (channels, 1)) * note
+    out = out[:, :frames]
     return (0.2 * out + 1e-4 * rng.standard_normal(out.shape)).astype(np.float32)
 
 

@@ -36,8 +36,8 @@ def made(dataset: Dataset, cls: type, rows: list) -> None:
 @pytest.fixture(scope="module")
 def music_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("music")
-    file_set(folder / "good", 5, 11.0, suffixes=(".wav", ".flac", ".ogg"))
-    write(folder / f"{ODD.replace('/', ' ')}.wav", music(11.0, seed=30))
+    file_set(folder / "good", 5, 6.0, suffixes=(".wav", ".flac", ".ogg"))
+    write(folder / f"{ODD.replace('/', ' ')}.wav", music(6.0, seed=30))
     broken_folder(folder / "broken")
     return folder
 
@@ -45,7 +45,7 @@ def music_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def three_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("three")
-    file_set(folder, 3, 10.0, suffixes=(".wav",))
+    file_set(folder, 3, 6.0, suffixes=(".wav",))
     return folder
 
 
@@ -215,7 +215,7 @@ def test_only_ingested(tmp_path, three_files):
     page = html.read_text()
     assert parsed(page).wrong == []
     for station in ("score", "quantize", "refine", "filter"):
-        assert f"not made yet: run `qamdt-curate {station}`" in page
+        assert f"not made yet: run <code>qamdt-curate {station}</code>" in page
     assert "No model has scored anything yet" in page
 
 
@@ -246,7 +246,7 @@ def test_equal_scores(tmp_path, three_files):
 
 def test_a_clip_that_cannot_be_played_says_why(tmp_path):
     """A file that is gone, or is another now, has a sentence instead of a player."""
-    paths = file_set(tmp_path / "music", 2, 11.0, suffixes=(".wav",))
+    paths = file_set(tmp_path / "music", 2, 6.0, suffixes=(".wav",))
     dataset = full(tmp_path / "set", tmp_path / "music")
     found = numbers(dataset)
     ends = [clip for end in found["clips"].values() for clip in end]
