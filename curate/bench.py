@@ -105,7 +105,7 @@ def read_truth(path: Path) -> pa.Table:
 
 
 def _absolute(base: Path, path: str) -> str:
-    return os.path.abspath(base / path)  # noqa: PTH100 (links stay as they are, as in ingest)
+    return os.path.abspath(base / path)
 
 
 def _truth_beside(con: duckdb.DuckDBPyConnection) -> Path:

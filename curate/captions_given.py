@@ -75,7 +75,7 @@ def _sidecar_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UnreadableAudio(f"{path}: sidecar is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise UnreadableAudio(f"{path}: expected an object like {{\"caption\": ...}}")
+        raise UnreadableAudio(f'{path}: expected an object like {{"caption": ...}}')
     wrong = [k for k in ("caption", "source", "licence") if not isinstance(content.get(k, ""), str)]
     if wrong:
         raise UnreadableAudio(f"{path}: {wrong[0]} is no text")

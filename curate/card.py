@@ -67,7 +67,13 @@ def write_card(dataset: Dataset, shards: Output) -> Path:
             f" levels `{scheme}` with bounds {', '.join(f'{e:.4f}' for e in edges)};"
             f" prefixes `{prefixes}`"
         )
-    lines += ["", "## Models and thresholds", "", "```json", json.dumps(_made_by(dataset), indent=1)]
+    lines += [
+        "",
+        "## Models and thresholds",
+        "",
+        "```json",
+        json.dumps(_made_by(dataset), indent=1),
+    ]
     lines += ["```", ""]
     write_atomically(folder / "README.md", "\n".join(lines).encode())
     return folder / "README.md"

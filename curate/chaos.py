@@ -45,7 +45,9 @@ def make_music(folder: Path, files: int = 6, seconds: float = 9.0, rate_hz: int 
     return folder
 
 
-def run_line(source: Path, into: Path, workers: int, kill_after_s: float | None, *more: str) -> float:
+def run_line(
+    source: Path, into: Path, workers: int, kill_after_s: float | None, *more: str
+) -> float:
     """The whole line in a process of its own; killed after a while, or waited for.
 
     Returns the seconds it took. Raises RuntimeError when a run that was not killed fails.
@@ -83,7 +85,9 @@ def chaos(rounds: int, seed: int, work: Path, *more: str) -> dict[str, int]:
         total["rounds"] += 1
         total["lost"] += sum(map(len, found.lost.values())) + sum(map(len, found.new.values()))
         total["doubled"] += sum(found.doubled.values())
-        print(f"round {number}: {workers} workers, killed after {moment:.1f} s: {found}", flush=True)
+        print(
+            f"round {number}: {workers} workers, killed after {moment:.1f} s: {found}", flush=True
+        )
     return total
 
 

@@ -54,16 +54,18 @@ def choose(
         return _take(original, "original", "fits the audio; " + _why_not_merged(merged, original))
     if generated and generated.sound:
         if original and original.sound and not weak and not _not_below(generated, original):
-            return _take(original, "original", f"{why_not}, yet closer than what could be generated")
+            return _take(
+                original, "original", f"{why_not}, yet closer than what could be generated"
+            )
         return _take(generated, "generated", why_not)
     if original and original.sound:
-        return _take(original, "original", f"{why_not}; nothing was heard clearly enough to replace it")
+        return _take(
+            original, "original", f"{why_not}; nothing was heard clearly enough to replace it"
+        )
     return Choice(None, None, f"{why_not}; nothing was heard clearly", None)
 
 
-def _believed(
-    original: Candidate | None, weak: bool, keep_original: float
-) -> tuple[bool, str]:
+def _believed(original: Candidate | None, weak: bool, keep_original: float) -> tuple[bool, str]:
     if original is None or not original.text:
         return False, "no original"
     if original.guards:
@@ -76,8 +78,10 @@ def _believed(
 
 
 def _not_below(new: Candidate, old: Candidate) -> bool:
-    return new.similarity is not None and old.similarity is not None and (
-        new.similarity >= old.similarity
+    return (
+        new.similarity is not None
+        and old.similarity is not None
+        and (new.similarity >= old.similarity)
     )
 
 

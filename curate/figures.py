@@ -1,11 +1,11 @@
 """Measure the line and write figures/line.json: one figure a name, with the command that prints it.
 
-    python -m qamdt.curate.figures --out figures/line.json [--only demo,listen,driver,chaos]
+python -m qamdt.curate.figures --out figures/line.json [--only demo,listen,driver,chaos]
 
-    demo_s, demo_*_auc, demo_*_recall   the demo set, made and curated, compared with its truth
-    listen_x_realtime                   seconds of real music heard per second of the score station
-    driver_mb_1k, driver_mb_20k         peak memory of the driver at 1,000 and 20,000 clips
-    chaos_rounds, chaos_lost, chaos_doubled   kills at random moments
+demo_s, demo_*_auc, demo_*_recall   the demo set, made and curated, compared with its truth
+listen_x_realtime                   seconds of real music heard per second of the score station
+driver_mb_1k, driver_mb_20k         peak memory of the driver at 1,000 and 20,000 clips
+chaos_rounds, chaos_lost, chaos_doubled   kills at random moments
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
 from ..schemas.store import Dataset
 from ..schemas.views import connect, one_row
 
@@ -57,18 +58,15 @@ def funnel(dataset: Dataset) -> Funnel:
         levels = con.execute(
             "SELECT quality_level, count(*) FROM levels WHERE status = 'ok' GROUP BY 1 ORDER BY 1"
         ).fetchall()
-        tables = {
-            name: one_row(
-                con,
-                "SELECT count(*), count_if(status = 'ok'), count_if(status = 'error')"
-                f" FROM {name}"  # noqa: S608: a name of ours
-                + ("" if name == "files" else " SEMI JOIN clips USING (clip_id)"),
-            )
-            for name in STATIONS
-            if dataset.current(name)
-        }
+        tables = {name: one_row(con, _counts(name)) for name in STATIONS if dataset.current(name)}
     return Funnel(
         files, files_error, duplicates, clips, hours, tails, kept, kept_hours, tables,
         {r: (n, alone, h) for r, n, alone, h in reasons}, dict(levels),
     )  # fmt: skip
 
+
+def _counts(table: str) -> str:
+    """In, ok and error of one table; of scores, those of clips that are still there."""
+    here = "" if table == "files" else " SEMI JOIN clips USING (clip_id)"
+    which = "count(*), count_if(status = 'ok'), count_if(status = 'error')"
+    return f"SELECT {which} FROM {table}{here}"  # noqa: S608 - a name of ours

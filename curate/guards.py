@@ -1,16 +1,16 @@
 """Guards: why a text may not be a caption. Each is a small function with a name.
 
-    empty           no letters
-    garbled         not words: control or replacement characters, few vowels, few letters
-    refusal         a chat model declining or speaking of itself
-    prompt_leak     the prompt's own labels or instructions
-    markup          labels, brackets, probabilities
-    repetition      the same three words again and again
-    too_long        more words than allowed
-    invented        an instrument that is in none of the sources           (LLM texts only)
-    vocals          says vocals where there are none, or the reverse       (LLM texts only)
-    forgets         lacks an instrument or much of what the original says  (LLM texts only)
-    leak            title or artist of the file                            (LLM texts only)
+empty           no letters
+garbled         not words: control or replacement characters, few vowels, few letters
+refusal         a chat model declining or speaking of itself
+prompt_leak     the prompt's own labels or instructions
+markup          labels, brackets, probabilities
+repetition      the same three words again and again
+too_long        more words than allowed
+invented        an instrument that is in none of the sources           (LLM texts only)
+vocals          says vocals where there are none, or the reverse       (LLM texts only)
+forgets         lacks an instrument or much of what the original says  (LLM texts only)
+leak            title or artist of the file                            (LLM texts only)
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ _REFUSAL = re.compile(
     r"|here (is|are)|sure[,!]|certainly[,!])",
     re.I,
 )
-_LEAK = re.compile(r"(\b(original|facts|caption|merged|answer|instruction)s?\s*:|one sentence)", re.I)
+_LEAK = re.compile(
+    r"(\b(original|facts|caption|merged|answer|instruction)s?\s*:|one sentence)", re.I
+)
 _MARKUP = re.compile(r"[\[\]{}<>|*_#]|\bprobabilit|\blabels?\b|\b0?\.\d\d|https?://", re.I)
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _VOCAL = re.compile(r"\b(vocals?|vocalists?|sing(s|er|ers|ing)?|sung|lyrics|voices?|choir)\b", re.I)
-_NO_VOCAL = re.compile(r"\b(no|without|lacks?|lacking)\s+(any\s+)?(vocals?|voices?|singing)\b", re.I)
+_NO_VOCAL = re.compile(
+    r"\b(no|without|lacks?|lacking)\s+(any\s+)?(vocals?|voices?|singing)\b", re.I
+)
 
 INSTRUMENT_WORDS = frozenset(
     "accordion bagpipe bagpipes banjo bass bassoon bell bells brass bugle celesta cello choir"
@@ -80,7 +84,10 @@ def of_merged(text: str | None, sources: Sources, max_words: int) -> list[str]:
     return found + _tripped(
         [
             ("invented", lambda: bool(invented(text, sources.texts))),
-            ("vocals", lambda: sources.vocals is not None and says_vocals(text) is (not sources.vocals)),
+            (
+                "vocals",
+                lambda: sources.vocals is not None and says_vocals(text) is (not sources.vocals),
+            ),
             ("forgets", lambda: forgets(text, sources.original)),
             ("leak", lambda: any(s.lower() in text.lower() for s in sources.secrets if len(s) > 3)),
         ]

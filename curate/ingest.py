@@ -138,15 +138,16 @@ class IngestJob:
     def _ingest(self, row: dict[str, Any]) -> tuple[File, list[Clip]]:
         if row["gone"]:
             return self._file(
-                row, status="error", error_type="FileGone", error_message=f"{row['path']}: not found"
+                row,
+                status="error",
+                error_type="FileGone",
+                error_message=f"{row['path']}: not found",
             ), []
         requests = [Entry(**r) for r in json.loads(row["request"])]
         for request in requests:
             if request.problem:
                 kind, message = request.problem
-                return self._file(
-                    row, status="error", error_type=kind, error_message=message
-                ), []
+                return self._file(row, status="error", error_type=kind, error_message=message), []
         try:
             info = probe(row["path"])
             sha256 = hash_file(row["path"])

@@ -56,7 +56,9 @@ class ListenJob:
         order = f"{self._sql()} ORDER BY c.path, c.window_index"
         with self._plan() as con:
             rows = itertools.islice(stream(con, order), self.limit)
-            for _, block in itertools.groupby(rows, lambda r: (r["path"], r["window_index"] // BLOCK)):
+            for _, block in itertools.groupby(
+                rows, lambda r: (r["path"], r["window_index"] // BLOCK)
+            ):
                 yield Unit(tuple(block))
 
     def open(self) -> None:
@@ -107,7 +109,8 @@ class ListenJob:
         return _PLAN.format(
             flags="".join(f", d{i}.clip_id IS NULL AS pending_{i}" for i in numbers),
             joins="".join(
-                f" LEFT JOIN (SELECT clip_id FROM done_{i}) d{i} ON d{i}.clip_id = c.clip_id"
+                f" LEFT JOIN (SELECT clip_id FROM done_{i}) d{i}"  # noqa: S608 - a number of ours
+                f" ON d{i}.clip_id = c.clip_id"
                 for i in numbers
             ),
             any_pending=" OR ".join(f"d{i}.clip_id IS NULL" for i in numbers),
@@ -124,7 +127,11 @@ def answers(
         replies = _hear(listener, [sound for _, sound in sounds])
         heard = {clip: reply for (clip, _), reply in zip(sounds, replies, strict=True)}
     return [
-        as_row(listener, row["clip_id"], item if isinstance(item, AudioError) else heard[row["clip_id"]])
+        as_row(
+            listener,
+            row["clip_id"],
+            item if isinstance(item, AudioError) else heard[row["clip_id"]],
+        )
         for row, item in due
     ]
 
@@ -132,7 +139,7 @@ def answers(
 def _hear(listener: Listener, sounds: Sequence[Sound]) -> Sequence[Answer]:
     try:
         replies = listener.hear(sounds)
-    except Exception as error:  # noqa: BLE001: whatever a model raises is that row's error
+    except Exception as error:  # noqa: BLE001 - whatever a model raises is that row's error
         if len(sounds) == 1:
             return [error]
         return [reply for sound in sounds for reply in _hear(listener, [sound])]
@@ -185,4 +192,3 @@ def hash_file(path: str | Path) -> str:
     """SHA-256 of a file's bytes, hex."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
-

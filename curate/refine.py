@@ -111,7 +111,7 @@ class RefineJob:
         given = 0
         with connect(self.dataset) as con:
             create_view(con, Caption, self.dataset, self.outputs[0].fingerprint, "done")
-            rows = stream(con, f'{_PLAN} ORDER BY path, window_index', {"files": FILES_A_UNIT})
+            rows = stream(con, f"{_PLAN} ORDER BY path, window_index", {"files": FILES_A_UNIT})
             for _, block in itertools.groupby(rows, lambda r: r["block"]):
                 if self.limit is not None and given >= self.limit:
                     return

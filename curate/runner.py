@@ -74,9 +74,7 @@ class Worker:
         self._held.close()
 
 
-def commit(
-    dataset: Dataset, job: Job, units: Sequence[Unit], rows: dict[type, list]
-) -> Receipt:
+def commit(dataset: Dataset, job: Job, units: Sequence[Unit], rows: dict[type, list]) -> Receipt:
     """Commit a bundle's rows, one part per table, in the order of the job's outputs."""
     counts: Counter[tuple[str, str]] = Counter()
     for out in job.outputs:

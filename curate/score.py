@@ -161,7 +161,8 @@ def score_job(
     }
     listeners = tuple(makers[name]() for name in config.only)
     outputs: tuple[Output, ...] = tuple(
-        output(dataset, x.writes, x.version, {}, ["clips"], x.model_id, x.weights) for x in listeners
+        output(dataset, x.writes, x.version, {}, ["clips"], x.model_id, x.weights)
+        for x in listeners
     )
     return ListenJob(dataset, listeners, outputs, limit)
 

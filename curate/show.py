@@ -12,7 +12,6 @@ from rich.table import Table
 
 from .funnel import Funnel
 
-
 WIDE = 200  # columns, where the output is no terminal
 
 
@@ -30,7 +29,9 @@ def print_funnel(funnel: Funnel, console: Console | None = None) -> None:
         if name != "files":
             table.add_row(f"  {name}", f"{rows}", f"{good}", f"{bad}", "")
     if "decisions" in funnel.tables:
-        table.add_row("[bold]kept", "", f"[bold]{funnel.kept}", "", f"[bold]{funnel.kept_hours:.2f}")
+        table.add_row(
+            "[bold]kept", "", f"[bold]{funnel.kept}", "", f"[bold]{funnel.kept_hours:.2f}"
+        )
     console.print(table)
     why = Table(box=box.SIMPLE_HEAD, title="Dropped", title_justify="left")
     for head in ("reason", "clips", "for this alone", "hours"):

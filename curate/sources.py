@@ -138,7 +138,7 @@ def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             except ValueError as error:
                 yield number, f"not JSON: {error}"
                 continue
-            yield number, row if isinstance(row, dict) else "expected an object like {\"path\": ...}"
+            yield number, row if isinstance(row, dict) else 'expected an object like {"path": ...}'
 
 
 def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -172,7 +172,7 @@ def _entry(row: dict[str, Any], base: Path) -> Entry:
     if not isinstance(path, str) or not path:
         raise ValueError(f"path = {path!r}: expected a file name")
     path.encode()
-    absolute = os.path.abspath(base / path)  # noqa: PTH100: links stay as they are
+    absolute = os.path.abspath(base / path)
     start, duration = _seconds(row, "start_s"), _seconds(row, "duration_s")
     if duration is not None and duration <= 0:
         raise ValueError(f"duration_s = {duration}: expected more than 0")

@@ -92,7 +92,9 @@ def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
 
     _need(dataset, "clap", "score")
     _need(dataset, "tags", "score")
-    return _work(dataset, RefineJob(dataset, config.refine, config.models, call.limit), config, call)
+    return _work(
+        dataset, RefineJob(dataset, config.refine, config.models, call.limit), config, call
+    )
 
 
 def filter_clips(dataset: Dataset, config: Config, call: Call) -> Summary:

@@ -71,7 +71,9 @@ def schema_of(cls: type) -> pa.Schema:
         about = {k: v for k in ("doc", "unit") if (v := f.metadata.get(k))}
         fields.append(pa.field(f.name, arrow, nullable=nullable, metadata=about or None))
     footer = {"qamdt.table": f"{cls.TABLE}/{cls.VERSION}"}  # type: ignore[attr-defined]
-    if features := getattr(cls, "HUGGINGFACE", None):  # columns that `datasets` reads as its own kind
+    if features := getattr(
+        cls, "HUGGINGFACE", None
+    ):  # columns that `datasets` reads as its own kind
         footer["huggingface"] = json.dumps({"info": {"features": features}})
     return pa.schema(fields, metadata=footer)
 

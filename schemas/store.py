@@ -32,7 +32,6 @@ import pyarrow.parquet as pq
 from .arrow import to_arrow
 from .errors import DatasetBusy, StoreError
 
-
 KEYS = frozenset({"clip_id", "path", "scan", "grouping"})  # what tells rows of a table apart
 
 
@@ -159,7 +158,10 @@ class Dataset:
         when another run holds the folder.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with open(self.root / ".lock", "w") as mine, open(self.root / ".workers.lock", "w") as theirs:
+        with (
+            open(self.root / ".lock", "w") as mine,
+            open(self.root / ".workers.lock", "w") as theirs,
+        ):
             _flock(mine, fcntl.LOCK_EX, 0, f"{self.root} is in use by another run; wait or end it")
             _flock(
                 theirs, fcntl.LOCK_EX, wait_s, f"workers of an ended run still write to {self.root}"

@@ -103,7 +103,9 @@ class Pmos(ModelRow):
 class Signal(Row):
     """What the samples of each clip show. Score writes, filter reads."""
 
-    silence_ratio: float | None = col("share of 50 ms frames below -60 dBFS", unit="0..1", arrow=F32)
+    silence_ratio: float | None = col(
+        "share of 50 ms frames below -60 dBFS", unit="0..1", arrow=F32
+    )
     rms_dbfs: float | None = col("RMS level over all channels", unit="dBFS", arrow=F32)
     peak_dbfs: float | None = col("sample peak", unit="dBFS", arrow=F32)
     true_peak_dbtp: float | None = col("4x oversampled peak (BS.1770)", unit="dBTP", arrow=F32)

@@ -12,12 +12,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # Ray workers import `listeners` too
 
-from builders import file_set  # noqa: E402
+from builders import file_set
 
-from qamdt.curate import stations  # noqa: E402
-from qamdt.curate.config import Config  # noqa: E402
-from qamdt.curate.stations import Call  # noqa: E402
-from qamdt.schemas.store import Dataset  # noqa: E402
+from qamdt.curate import stations
+from qamdt.curate.config import Config
+from qamdt.curate.stations import Call
+from qamdt.schemas.store import Dataset
 
 QUIET = Call(quiet=True, say=lambda line: None)
 

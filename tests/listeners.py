@@ -62,6 +62,7 @@ class Deadly:
 def job_of(dataset: Dataset, *listeners: Listener, limit: int | None = None) -> ListenJob:
     """A listening pass of these listeners."""
     outputs = tuple(
-        output(dataset, x.writes, x.version, {}, ["clips"], x.model_id, x.weights) for x in listeners
+        output(dataset, x.writes, x.version, {}, ["clips"], x.model_id, x.weights)
+        for x in listeners
     )
     return ListenJob(dataset, listeners, outputs, limit)

@@ -16,7 +16,7 @@ from qamdt.schemas.tables import TABLES, Clap, Pmos, Tags
 
 def test_rows_survive_parquet(tmp_path: Path) -> None:
     rows = [
-        Tags(clip_id="a", tag_names=["rock", "naïve\n\"x\""], tag_probabilities=[0.5, 0.25]),
+        Tags(clip_id="a", tag_names=["rock", 'naïve\n"x"'], tag_probabilities=[0.5, 0.25]),
         Tags(clip_id="b", status="error", error_type="E", error_message="why"),
     ]
     pq.write_table(to_arrow(Tags, rows), tmp_path / "t.parquet")

@@ -45,7 +45,9 @@ _CHANGES = st.fixed_dictionaries(
                 "need_caption": st.booleans(),
             },
         ),
-        "models": st.fixed_dictionaries({}, optional={"llm": st.text(st.characters(codec="utf-8"))}),
+        "models": st.fixed_dictionaries(
+            {}, optional={"llm": st.text(st.characters(codec="utf-8"))}
+        ),
         "score": st.just({"only": ("pmos", "signal")}),
     },
 )
@@ -66,14 +68,25 @@ def test_toml_reads_back_to_the_same_configuration(changes: dict) -> None:
 
 def test_show_config_of_the_command_line_is_toml(tmp_path: Path) -> None:
     cli = CliRunner()
-    done = cli.invoke(app, ["run", "a", "b", "--show-config", "--min-level", "2", "--no-need-caption"])
+    done = cli.invoke(
+        app, ["run", "a", "b", "--show-config", "--min-level", "2", "--no-need-caption"]
+    )
     (tmp_path / "c.toml").write_text(done.output)
     config = from_toml(tmp_path / "c.toml")
     assert config.filter.min_level == 2 and config.filter.need_caption is False
     # a flag wins over the file, the file over the default
     done = cli.invoke(
         app,
-        ["run", "a", "b", "--show-config", "--config", str(tmp_path / "c.toml"), "--min-level", "3"],
+        [
+            "run",
+            "a",
+            "b",
+            "--show-config",
+            "--config",
+            str(tmp_path / "c.toml"),
+            "--min-level",
+            "3",
+        ],
     )
     (tmp_path / "d.toml").write_text(done.output)
     assert from_toml(tmp_path / "d.toml") == dataclasses.replace(

@@ -16,7 +16,12 @@ GOOD = [
 ]
 BAD = {
     "empty": ["", "   ", "...", "123 456", None],
-    "garbled": ["xk#9 qwrtpl zzxkcv bnmmq", "PiÃ¨ce de musique trÃ¨s douce", "a\x00b piano", "%%$$ @@!! ab"],
+    "garbled": [
+        "xk#9 qwrtpl zzxkcv bnmmq",
+        "PiÃ¨ce de musique trÃ¨s douce",
+        "a\x00b piano",
+        "%%$$ @@!! ab",
+    ],
     "refusal": [
         "I'm sorry, but I can't help with that.",
         "As an AI language model, I cannot listen to music.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import shutil
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_windows_tile_the_file(length: float, window: float, min_tail: float) ->
     config = IngestConfig(window_s=window, min_tail=min_tail)
     made = list(windows_of(Entry("x"), round(length, 6), config))
     assert sum(d for _, d, _ in made) == pytest.approx(length, abs=1e-4)
-    for (a, d, _), (b, _, _) in zip(made, made[1:], strict=False):
+    for (a, d, _), (b, _, _) in itertools.pairwise(made):
         assert a + d == pytest.approx(b, abs=1e-5)
     for number, (_, d, skip) in enumerate(made):
         assert (skip is not None) == (d < min_tail * window - 1e-6 or d == 0) or abs(
@@ -76,13 +76,17 @@ def test_only_what_changed_is_done_again(tmp_path: Path) -> None:
         write(source / f"{i}.wav", music(2, seed=i))
     dataset = ingest_into(tmp_path / "data", source)
     with dataset.lock():
-        again = stations.ingest(dataset, source, Config().override("ingest", {"window_s": 2.0}), QUIET)
+        again = stations.ingest(
+            dataset, source, Config().override("ingest", {"window_s": 2.0}), QUIET
+        )
     assert again.rows == 0
     write(source / "1.wav", music(4, seed=9))
     (source / "2.txt").write_text("a new caption")
     write(source / "3.wav", music(2, seed=3))
     with dataset.lock():
-        again = stations.ingest(dataset, source, Config().override("ingest", {"window_s": 2.0}), QUIET)
+        again = stations.ingest(
+            dataset, source, Config().override("ingest", {"window_s": 2.0}), QUIET
+        )
     assert again.rows == 3
     clips = _ask(dataset, "SELECT path, count(*), max(caption) FROM clips GROUP BY 1 ORDER BY 1")
     assert [(Path(p).name, n, c) for p, n, c in clips] == [
@@ -131,7 +135,7 @@ def test_errors_are_done_until_they_are_asked_for_again(tmp_path: Path) -> None:
         assert stations.ingest(dataset, source, config, QUIET).rows == 0
         retry = stations.Call(retry_errors=True, quiet=True, say=lambda line: None)
         assert stations.ingest(dataset, source, config, retry).rows == 1
-    os.remove(source / "a.json")
+    (source / "a.json").unlink()
     with dataset.lock():
         stations.ingest(dataset, source, config, QUIET)
     assert _ask(dataset, "SELECT status FROM files") == [("ok",)]

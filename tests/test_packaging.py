@@ -33,7 +33,16 @@ def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
     for path in _tracked():
         (copy / path).parent.mkdir(parents=True, exist_ok=True)
         (copy / path).write_bytes((ROOT / path).read_bytes())
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path), str(copy)]
+    build = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "-o",
+        str(tmp_path),
+        str(copy),
+    ]
     done = subprocess.run(build, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = tmp_path.glob("*.whl")
@@ -49,6 +58,7 @@ def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    code = "import qamdt.curate.cli, sys; print([m for m in ('torch', 'ray', 'transformers', 'matplotlib') if m in sys.modules])"
+    heavy = ("torch", "ray", "transformers", "matplotlib")
+    code = f"import qamdt.curate.cli, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -13,7 +13,7 @@ import pytest
 from qamdt.curate.sources import Entry, entries, tag_list
 from qamdt.schemas.errors import ConfigError
 
-ROW = {"path": "a.wav", "start_s": 1.5, "duration_s": 2.0, "caption": "x, \"y\"", "tags": ["p", "q"]}
+ROW = {"path": "a.wav", "start_s": 1.5, "duration_s": 2.0, "caption": 'x, "y"', "tags": ["p", "q"]}
 
 
 def _all(source: Path) -> list[Entry]:
@@ -21,12 +21,12 @@ def _all(source: Path) -> list[Entry]:
 
 
 def test_a_folder_gives_its_audio_in_order_and_counts_the_rest(tmp_path: Path) -> None:
-    for name in ("b.WAV", "a.mp3", "notes.txt", ".hidden.wav", "sub/c.flac", "sub/näïve \"q\"\n.ogg"):
+    for name in ("b.WAV", "a.mp3", "notes.txt", ".hidden.wav", "sub/c.flac", 'sub/näïve "q"\n.ogg'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     ignored: Counter[str] = Counter()
     found = [Path(e.path).name for e in entries(tmp_path, ignored)]
-    assert found == ["a.mp3", "b.WAV", "c.flac", "näïve \"q\"\n.ogg"]
+    assert found == ["a.mp3", "b.WAV", "c.flac", 'näïve "q"\n.ogg']
     assert ignored == {".txt": 1, "hidden": 1}
 
 
