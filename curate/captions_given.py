@@ -8,6 +8,7 @@ In this order: the manifest; `song.txt` beside `song.mp3`; `song.json` beside it
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def said_of(request: Entry, info: AudioInfo) -> Said:
     )
 
 
-def weak_caption(tags: dict[str, str]) -> str | None:
+def weak_caption(tags: Mapping[str, str]) -> str | None:
     """A caption made of the file's own tags, or None where it has none of use."""
     told = [f"{name}: {tags[name].strip()}" for name in _TOLD_BY_FILE if tags.get(name, "").strip()]
     return "; ".join(told) or None

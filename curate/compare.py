@@ -5,12 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..schemas.arrow import name_of
 from ..schemas.store import Dataset
 from ..schemas.tables import Caption, Clap, Clip, Decision, Level, Music, Pmos, Signal, Tags
 from ..schemas.views import connect, create_view
 from .export import Shard
 
-COMPARED = (Clip, Pmos, Signal, Clap, Tags, Music, Level, Caption, Decision, Shard)
+COMPARED: tuple[type, ...] = (
+    Clip,
+    Pmos,
+    Signal,
+    Clap,
+    Tags,
+    Music,
+    Level,
+    Caption,
+    Decision,
+    Shard,
+)
 PASSING = ("scan",)  # number of the ingest run: an interrupted one needs two
 
 
@@ -34,7 +46,7 @@ def compare(one: Dataset, other: Dataset) -> Difference:
     """Every column of every row of the tables made from clips, exactly."""
     found = Difference()
     for cls in COMPARED:
-        name = cls.TABLE  # type: ignore[attr-defined]
+        name = name_of(cls)
         first, second = _rows(one, cls), _rows(other, cls)
         if lost := [first[k] for k in first if second.get(k) != first[k]]:
             found.lost[name] = lost
@@ -49,7 +61,7 @@ def _rows(dataset: Dataset, cls: type) -> dict[str, Any]:
     """clip_id -> the row, as text (so that NaN equals itself)."""
     with connect(dataset) as con:
         _show(con, dataset, cls)
-        table = con.table(cls.TABLE).to_arrow_table()  # type: ignore[attr-defined]
+        table = con.table(name_of(cls)).to_arrow_table()
     columns = [n for n in table.column_names if n not in PASSING]
     return {row["clip_id"]: repr(row) for row in table.select(columns).to_pylist()}
 
@@ -57,7 +69,7 @@ def _rows(dataset: Dataset, cls: type) -> dict[str, Any]:
 def _doubled(dataset: Dataset, cls: type) -> int:
     with connect(dataset) as con:
         _show(con, dataset, cls)
-        ids = con.table(cls.TABLE).to_arrow_table()["clip_id"].to_pylist()  # type: ignore[attr-defined]
+        ids = con.table(name_of(cls)).to_arrow_table()["clip_id"].to_pylist()
     return len(ids) - len(set(ids))
 
 

@@ -161,7 +161,7 @@ def as_row(listener: Listener, clip_id: str, answer: Answer) -> Any:
     return cls(**fields, **answer)
 
 
-def error_columns(error: Exception) -> dict[str, str]:
+def error_columns(error: Exception) -> dict[str, Any]:
     """The status columns of a row that could not be made."""
     return {
         "status": "error",

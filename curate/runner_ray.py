@@ -7,6 +7,7 @@ rows of type WorkerDied, and the run goes on.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def start_ray(workers: int, address: str | None) -> None:
         num_cpus=workers,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         object_store_memory=128 * 2**20,  # receipts only
     )
 

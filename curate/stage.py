@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..audio.sound import Sound
+from ..schemas.arrow import name_of
 from ..schemas.store import Dataset, fingerprint
 
 Answer = Mapping[str, Any] | Exception
@@ -55,8 +56,7 @@ class Output:
 
     @property
     def table(self) -> str:
-        name: str = self.cls.TABLE  # type: ignore[attr-defined]
-        return name
+        return name_of(self.cls)
 
 
 @dataclass(frozen=True)
@@ -104,5 +104,5 @@ def output(
 ) -> Output:
     """The state of the table `cls` for these settings and for what the tables it reads are now."""
     parents = {t: state.fingerprint for t in reads if (state := dataset.current(t))}
-    digest, about = fingerprint(cls.TABLE, version, params, parents, model_id, weights)  # type: ignore[attr-defined]
+    digest, about = fingerprint(name_of(cls), version, params, parents, model_id, weights)
     return Output(cls, digest, about)

@@ -58,6 +58,12 @@ def table(name: str, version: int) -> Callable[[type[R]], type[R]]:
     return mark
 
 
+def name_of(cls: type) -> str:
+    """The name of the table that a row class is of."""
+    name: str = cls.TABLE  # type: ignore[attr-defined]
+    return name
+
+
 @cache
 def schema_of(cls: type) -> pa.Schema:
     """The Arrow schema of a row class, documentation and units in the field metadata."""

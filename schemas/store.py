@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .arrow import to_arrow
+from .arrow import name_of, to_arrow
 from .errors import DatasetBusy, StoreError
 
 KEYS = frozenset({"clip_id", "path", "scan", "grouping"})  # what tells rows of a table apart
@@ -107,7 +107,7 @@ class Dataset:
         if not rows:
             return None
         group = getattr(cls, "ROW_GROUP", 50_000)
-        return self.commit_arrow(cls.TABLE, fingerprint, to_arrow(cls, rows), group)  # type: ignore[attr-defined]
+        return self.commit_arrow(name_of(cls), fingerprint, to_arrow(cls, rows), group)
 
     def commit_arrow(
         self, table: str, fingerprint: str, rows: pa.Table, row_group_rows: int = 50_000

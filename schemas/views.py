@@ -14,12 +14,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from .arrow import own_columns, schema_of
+from .arrow import name_of, own_columns, schema_of
 from .errors import StoreError
 from .store import Dataset
 from .tables import TABLES, Caption, Clap, Clip, Decision, File, Level, Music, Pmos, Signal, Tags
 
-FULL = (Pmos, Signal, Tags, Music, Clap, Level, Caption, Decision)
+FULL: tuple[type, ...] = (Pmos, Signal, Tags, Music, Clap, Level, Caption, Decision)
 
 
 def connect(root: str | Path | Dataset, memory_mb: int = 1024) -> duckdb.DuckDBPyConnection:
@@ -35,9 +35,9 @@ def connect(root: str | Path | Dataset, memory_mb: int = 1024) -> duckdb.DuckDBP
         )
     con = open_duckdb(dataset, memory_mb)
     for cls in TABLES:
-        state = dataset.current(cls.TABLE)  # type: ignore[attr-defined]
-        fresh = state is not None and dataset.stale_parent(cls.TABLE) is None  # type: ignore[attr-defined]
-        name = f"{cls.TABLE}_history" if cls in (File, Clip) else cls.TABLE  # type: ignore[attr-defined]
+        state = dataset.current(name_of(cls))
+        fresh = state is not None and dataset.stale_parent(name_of(cls)) is None
+        name = f"{name_of(cls)}_history" if cls in (File, Clip) else name_of(cls)
         create_view(con, cls, dataset, state.fingerprint if state and fresh else None, name)
     _newest_files(con)
     con.execute(_clips_full())
@@ -65,8 +65,8 @@ def create_view(
     name: str | None = None,
 ) -> None:
     """A view of one state of one table; empty, with its columns, where nothing is committed."""
-    view = name or cls.TABLE  # type: ignore[attr-defined]
-    parts = dataset.parts(cls.TABLE, fingerprint) if fingerprint else []  # type: ignore[attr-defined]
+    view = name or name_of(cls)
+    parts = dataset.parts(name_of(cls), fingerprint) if fingerprint else []
     if parts:
         con.read_parquet([str(p) for p in parts]).create_view(view)
     else:
@@ -129,14 +129,16 @@ def _clips_full() -> str:
     columns = ["c.*"]
     errors = []
     for cls in FULL:
-        name = cls.TABLE
+        name = name_of(cls)
         renamed = {"model_id": f"{name}_model", "weights": f"{name}_weights"}
         columns += [f"{name}.{c} AS {renamed.get(c, c)}" for c in own_columns(cls)]
         errors.append(
             f"CASE WHEN {name}.status = 'error' THEN '{name}: ' || {name}.error_type || ': '"
             f" || {name}.error_message END"
         )
-    joins = "".join(f" LEFT JOIN {cls.TABLE} ON {cls.TABLE}.clip_id = c.clip_id" for cls in FULL)
+    joins = "".join(
+        f" LEFT JOIN {name_of(cls)} ON {name_of(cls)}.clip_id = c.clip_id" for cls in FULL
+    )
     columns.append(f"list_filter([{', '.join(errors)}], lambda e: e IS NOT NULL) AS errors")
     select = f"SELECT {', '.join(columns)} FROM clips c{joins}"  # noqa: S608 - names of ours
     return f"CREATE VIEW clips_full AS {select}"
