@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -68,15 +69,20 @@ def run_line(
     return time.monotonic() - start
 
 
-def chaos(rounds: int, seed: int, work: Path, *more: str) -> dict[str, int]:
-    """Rounds of kill and resume; rows lost and doubled over all of them."""
-    source = make_music(work / "music")
-    whole = Dataset(work / "whole")
-    took = {w: run_line(source, work / f"whole{w or ''}", w, None, *more) for w in (0, 2)}
+def chaos(
+    rounds: int, seed: int, work: Path, *more: str, files: int = 6, ways: Sequence[int] = (0, 2)
+) -> dict[str, int]:
+    """Rounds of kill and resume; rows lost and doubled over all of them.
+
+    ways: numbers of workers, taken in turn. more: flags of `qamdt-curate run`.
+    """
+    source = make_music(work / "music", files)
+    took = {w: run_line(source, work / f"whole{w}", w, None, *more) for w in ways}
+    whole = Dataset(work / f"whole{ways[0]}")
     rng = random.Random(seed)
     total = {"rounds": 0, "lost": 0, "doubled": 0}
     for number in range(rounds):
-        workers = 2 * (number % 2)
+        workers = ways[number % len(ways)]
         moment = rng.uniform(0.5, took[workers])
         into = Dataset(work / f"round{number}")
         run_line(source, into.root, workers, moment, *more)

@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ..schemas.arrow import schema_of
 from ..schemas.store import Dataset
@@ -40,19 +41,30 @@ def make_table(
     """Write the rows of a query as the table `out` and make it current.
 
     The query's columns are those of the row class, by name. Streams: memory does not grow with
-    the set.
+    the set. A state that is current is whole, and is left as it is; what a killed run left of this
+    state is not, and goes first.
     """
-    schema = schema_of(out.cls)
+    current = dataset.current(out.table)
+    if current is None or current.fingerprint != out.fingerprint:
+        dataset.drop_state(out.table, out.fingerprint)
+        schema = schema_of(out.cls)
+        for batch in con.sql(sql, params=params).to_arrow_reader(ROWS_A_PART):
+            rows = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+            if rows.num_rows:
+                dataset.commit_arrow(out.table, out.fingerprint, rows)
+        dataset.adopt(out.table, out.fingerprint, out.about)
+        dataset.drop_other_states(out.table, out.fingerprint)
+    return _summary(dataset, out)
+
+
+def _summary(dataset: Dataset, out: Output) -> Summary:
     counts: Counter[tuple[str, str]] = Counter()
-    reader = con.sql(sql, params=params).to_arrow_reader(ROWS_A_PART)
     rows = 0
-    for batch in reader:
-        table = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
-        if table.num_rows:
-            dataset.commit_arrow(out.table, out.fingerprint, table)
-        rows += table.num_rows
-        if "status" in schema.names:
-            counts.update((out.table, s) for s in table.column("status").to_pylist())
-    dataset.adopt(out.table, out.fingerprint, out.about)
-    dataset.drop_other_states(out.table, out.fingerprint)
+    for part in dataset.parts(out.table, out.fingerprint):
+        file = pq.ParquetFile(part)
+        rows += file.metadata.num_rows
+        if "status" in file.schema_arrow.names:
+            for batch in file.iter_batches(columns=["status"]):
+                found = batch.column(0).value_counts().to_pylist()
+                counts.update({(out.table, f["values"]): f["counts"] for f in found})
     return Summary(out.table, rows, rows, counts)

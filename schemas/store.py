@@ -139,6 +139,10 @@ class Dataset:
                 part.unlink()
         return forgotten
 
+    def drop_state(self, table: str, fingerprint: str) -> None:
+        """Delete one state of a table."""
+        shutil.rmtree(self.folder(table, fingerprint), ignore_errors=True)
+
     def drop_other_states(self, table: str, keep: str) -> None:
         """Delete the states of a table made by SQL that `keep` supersedes: they cost nothing."""
         for folder in (self.root / table).iterdir():

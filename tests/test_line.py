@@ -184,5 +184,5 @@ def test_batches_of_one_and_of_many_give_the_same_scores(curated: Dataset) -> No
 
 
 def test_killed_and_resumed_is_as_never_killed(tmp_path: Path) -> None:
-    total = chaos(2, 1, tmp_path, "--llm", "none")
+    total = chaos(2, 1, tmp_path, "--llm", "none", files=3, ways=[0])
     assert total == {"rounds": 2, "lost": 0, "doubled": 0}

@@ -12,7 +12,7 @@ from builders import music
 from qamdt.audio.sound import Sound
 from qamdt.models.clap import ClapMatch
 from qamdt.models.hf_folder import check_tokenizer
-from qamdt.models.match import MATCHERS, Reference, TagTextMatch
+from qamdt.models.match import MATCHERS, Reference, TagTextMatch, phrases
 from qamdt.models.ref import resolve
 from qamdt.models.tagger import MusicnnTagger
 from qamdt.models.text import SentenceEmbedder
@@ -96,6 +96,13 @@ def test_a_blank_text_says_nothing(matcher: TagTextMatch) -> None:
     assert not blank[[0, 2]].any()
     np.testing.assert_allclose(blank[1], matcher.embed_text([CAPTIONS[0]])[0], atol=1e-6)
     assert matcher.embed_text([]).shape == (0, matcher.dim)
+
+
+def test_a_caption_is_read_in_phrases() -> None:
+    assert phrases("Slow, sad music with violin and band.") == [
+        "Slow", "sad music", "violin", "band",
+    ]  # fmt: skip
+    assert phrases("a") == ["a"] and phrases("...") == ["..."]
 
 
 def test_the_right_caption_fits_best(matcher: TagTextMatch) -> None:

@@ -149,8 +149,10 @@ def test_sql_gives_what_python_gives(tmp_path: Path, scheme: str) -> None:
 def test_per_source_and_incremental(tmp_path: Path) -> None:
     """New audio makes the levels of all clips anew, with the n they were made from."""
     dataset = _scored(tmp_path, [("x", 3.0), ("x", 4.0), ("y", 2.0), ("y", 2.2)])
-    _, bounds = quantize(dataset, QuantizeConfig(per="source"))
+    first, bounds = quantize(dataset, QuantizeConfig(per="source"))
     assert [(b.grouping, b.n) for b in bounds] == [("x", 2), ("y", 2)]
+    again, _ = quantize(dataset, QuantizeConfig(per="source"))
+    assert again.counts == first.counts == {("levels", "ok"): 4}
     dataset.commit(Pmos, "f", [Pmos(clip_id="0000x", pmos=1.0, model_id="m")])  # of no clip
     _, bounds = quantize(dataset, QuantizeConfig(per="source"))
     assert [b.n for b in bounds] == [2, 2]
