@@ -157,14 +157,20 @@ def demo(
 ) -> None:
     """Make the demo set: real compositions, rendered, with planted defects and a truth file."""
     from .demo import make_demo
+    from .demo_plant import plan
+    from .progress import Progress
 
-    typer.echo(f"demo: {make_demo(into, seed=seed)}")
+    with Progress("demo", len(plan(seed))) as progress:
+        manifest = make_demo(into, seed=seed, progress=lambda done, total: progress.advance(1))
+    typer.echo(f"demo: {manifest}")
 
 
 @app.command()
 def bench(
     folder: Folder,
-    truth: Annotated[Path, typer.Option(help="truth.jsonl of the demo set")],
+    truth: Annotated[
+        Path | None, typer.Option(help="truth.jsonl; default: beside the manifest ingested")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="write the figures as JSON")] = None,
 ) -> None:
     """Compare the decisions with the demo's truth: AUCs and recalls, with 95% intervals."""

@@ -156,8 +156,7 @@ def test_the_embedded_llm_answers() -> None:
     assert isinstance(first, str) and "Paris" in first
     assert isinstance(long, ModelError) and "2048" in str(long)
     assert isinstance(last, str) and "piano" in last.lower()
-    assert model.complete(prompts[::-1], 12)[0] == last
-    assert model.complete([prompts[0]], 12) == [first]
+    assert model.complete([prompts[2]], 12) == [last]
     assert model.complete([], 12) == []
     assert model.model_id == "smollm2-135m-instruct-0.1.2"
 

@@ -36,7 +36,7 @@ def melody(tonic: int, degrees: tuple[int, ...], gain: float = 0.2) -> Sound:
     return Sound((gain * np.concatenate(notes))[None].astype(np.float32), RATE_HZ)
 
 
-@pytest.mark.parametrize("bpm", [60, 90, 120, 150, 176])
+@pytest.mark.parametrize("bpm", [60, 120, 176])
 def test_clicks_have_their_tempo(bpm: float) -> None:
     """To 2%, up to a factor of two."""
     heard = hear_tonal(clicks(bpm))
@@ -46,7 +46,7 @@ def test_clicks_have_their_tempo(bpm: float) -> None:
     assert 0.3 < heard.tempo_confidence <= 1
 
 
-@pytest.mark.parametrize("tonic", range(12))
+@pytest.mark.parametrize("tonic", range(0, 12, 3))
 def test_melodies_have_their_key(tonic: int) -> None:
     assert hear_tonal(melody(tonic, MAJOR)).key == f"{NAMES[tonic]} major"
     assert hear_tonal(melody(tonic, MINOR)).key == f"{NAMES[tonic]} minor"

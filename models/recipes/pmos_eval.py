@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from ..pmos import WEIGHTS, EmbeddedPmos
-from .labels import folder_of
+from .labels import FIRST_PLAIN, folder_of
 from .pmos_data import Examples
 
 COMMAND = "python -m qamdt.models.recipes.pmos_eval"
@@ -73,13 +73,17 @@ def interval(t: pd.DataFrame, measure: Callable[[pd.DataFrame], float]) -> dict[
     low, high = np.nanquantile(tries, [0.025, 0.975])
     return {
         "value": round(measure(t), 4), "low": round(float(low), 4), "high": round(float(high), 4),
-        "n": len(t), "unit": "", "command": COMMAND,
+        "n": len(t), "unit": "MOS" if measure is rmse else "", "command": COMMAND,
     }  # fmt: skip
 
 
 def scored(net: torch.nn.Module, examples: Examples) -> pd.DataFrame:
-    """The labels with `score`, the `clean_score` of the same clip and the largest `severity`."""
+    """The labels with `score`, the `clean_score` of the same clip and the largest `severity`.
+
+    Clips that were used clean alone are left out: they would make every figure look better.
+    """
     table = examples.table.assign(score=predict(net, examples))
+    table = table[table["clip"] < FIRST_PLAIN]
     clean = table[table["version"] == 0].set_index("clip")["score"]
     return table.assign(
         clean_score=table["clip"].map(clean),
