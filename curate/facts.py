@@ -44,7 +44,8 @@ NO_VOICES = frozenset(("no vocals", "no vocal", "no voice", "instrumental"))
 MOST_INSTRUMENTS = 3
 MOST_GENRES = 2
 BESIDE = 0.6  # a second genre is said from this share of the first one's probability
-CLEAR = 0.5  # confidence from which tempo and key are said
+CLEAR = 0.5  # confidence from which the key and a word for the pace are said
+CLEAR_BPM = 0.8  # and from which the tempo is said in BPM: it may be doubled or halved
 CLEAR_VOICE = 0.25  # probability from which voices, or their absence, are said
 
 
@@ -59,6 +60,7 @@ class Facts:
     vocals: bool | None = None
     voice: str | None = None
     tempo_bpm: float | None = None
+    tempo_sure: bool = False
     key: str | None = None
     loudness_lufs: float | None = None
     heard: frozenset[str] = field(default=frozenset(), compare=False)
@@ -86,6 +88,7 @@ def facts_of(
         vocals=vocals,
         voice=voice,
         tempo_bpm=tempo[0] if (tempo[1] or 0.0) >= CLEAR else None,
+        tempo_sure=(tempo[1] or 0.0) >= CLEAR_BPM,
         key=key[0] if (key[1] or 0.0) >= CLEAR else None,
         loudness_lufs=loudness_lufs,
         heard=frozenset(words),
@@ -122,7 +125,7 @@ def describe(facts: Facts) -> str:
         return ""
     if facts.key:
         text += f", in {facts.key}"
-    if facts.tempo_bpm:
+    if facts.tempo_bpm and facts.tempo_sure:
         text += f", around {facts.tempo_bpm:.0f} BPM"
     return text[0].upper() + text[1:] + "."
 

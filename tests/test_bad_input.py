@@ -67,5 +67,7 @@ def test_the_run_goes_on_and_says_what_was_wrong(folder: Path, tmp_path: Path) -
     assert all(name in message for name, (_, message) in files.items() if message)
     errors = {Path(p).name: (m, r) for p, s, m, r in clips if s == "error"}
     assert "cut.mp3" in errors and "cut.flac" in errors
-    assert all(name in message and "error" in reasons for name, (message, reasons) in errors.items())
+    assert all(
+        name in message and "error" in reasons for name, (message, reasons) in errors.items()
+    )
     assert cli.invoke(app, ["filter", data, "--no-need-caption", "--strict"]).exit_code == 3
