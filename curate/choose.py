@@ -49,7 +49,7 @@ def choose(
     """The final caption. weak: the original was made from the file's own tags."""
     believed, why_not = _believed(original, weak, keep_original)
     if original and believed:
-        if merged and merged.sound and _not_below(merged, original):
+        if merged and merged.sound and _adds(merged, original) and _not_below(merged, original):
             return _take(merged, "merged", "adds what is heard; similarity does not fall")
         return _take(original, "original", "fits the audio; " + _why_not_merged(merged, original))
     if generated and generated.sound:
@@ -77,6 +77,15 @@ def _believed(original: Candidate | None, weak: bool, keep_original: float) -> t
     return True, ""
 
 
+def _adds(merged: Candidate, original: Candidate) -> bool:
+    """Whether the merged text has a word that the original lacks."""
+    return bool(_words(merged.text) - _words(original.text))
+
+
+def _words(text: str) -> set[str]:
+    return {word.strip(".,;:!?\"'()").casefold() for word in text.split()}
+
+
 def _not_below(new: Candidate, old: Candidate) -> bool:
     return (
         new.similarity is not None
@@ -90,6 +99,8 @@ def _why_not_merged(merged: Candidate | None, original: Candidate) -> str:
         return "nothing to merge"
     if merged.guards:
         return f"merged text is refused ({merged.guards[0]})"
+    if not _adds(merged, original):
+        return "merged text adds nothing"
     return "merged text is less similar"
 
 

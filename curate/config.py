@@ -51,6 +51,10 @@ class ModelsConfig:
     match: str = setting("embedded", "audio-text model: embedded, clap@FOLDER")
     tagger: str = setting("embedded", "tagger: embedded")
     llm: str = setting("embedded", "LLM: embedded, none, vllm@MODEL, openai@URL#MODEL")
+    device: str = setting("auto", "where models run", ("auto", "cpu", "cuda"))
+
+    def __post_init__(self) -> None:
+        _one_of("device", self.device, ("auto", "cpu", "cuda"))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..models.ref import resolve
+from ..models.ref import pick_device, resolve
 from ..schemas.errors import ConfigError, ModelError
 from ..schemas.store import Dataset
 from ..schemas.tables import Caption
@@ -83,13 +83,13 @@ class RefineJob:
     def match(self) -> Any:
         from ..models.match import MATCHERS
 
-        return resolve(self.models.match, MATCHERS)
+        return resolve(self.models.match, MATCHERS, device=pick_device(self.models.device))
 
     @cached_property
     def llm(self) -> Any:
         from ..models.llm import LLMS
 
-        return resolve(self.models.llm, LLMS)
+        return resolve(self.models.llm, LLMS, device=pick_device(self.models.device))
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("match", "llm")}

@@ -69,7 +69,8 @@ def receipts(
             "larger cluster with --ray-address"
         )
     share = threads or max(1, (os.cpu_count() or 1) // workers)
-    remote = ray.remote(num_cpus=1)(Worker)
+    gpus = ray.cluster_resources().get("GPU", 0.0)  # shared out, so that each worker sees one
+    remote = ray.remote(num_cpus=1, num_gpus=min(1.0, gpus / workers))(Worker)
     job_ref = ray.put(job)
 
     def start() -> Any:

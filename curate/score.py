@@ -7,14 +7,14 @@ the driver only as far as its name and its weights' digest are needed for the fi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..audio.sound import Sound
-from ..models.ref import resolve
+from ..models.ref import pick_device, resolve
 from ..schemas.errors import AudioError, ModelError
 from ..schemas.store import Dataset
 from ..schemas.tables import Clap, Music, Pmos, Signal, Tags
@@ -31,14 +31,14 @@ class _ModelListener:
     writes: ClassVar[type]
     version: ClassVar[int]
 
-    def __init__(self, ref: str) -> None:
-        self._ref = ref
+    def __init__(self, ref: str, device: str = "cpu") -> None:
+        self._ref, self._device = ref, device
 
     @cached_property
     def model(self) -> Any:
-        return self._open()
+        return resolve(self._ref, self._kinds(), device=pick_device(self._device))
 
-    def _open(self) -> Any:
+    def _kinds(self) -> Mapping[str, Callable[..., Any]]:
         raise NotImplementedError
 
     @property
@@ -62,10 +62,10 @@ class PmosListener(_ModelListener):
     writes = Pmos
     version = 1
 
-    def _open(self) -> Any:
+    def _kinds(self) -> Mapping[str, Callable[..., Any]]:
         from ..models.pmos import KINDS
 
-        return resolve(self._ref, KINDS)
+        return KINDS
 
     def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         return [_number("pmos", s, "a p-MOS") for s in self.model.score(sounds)]
@@ -77,10 +77,10 @@ class ClapListener(_ModelListener):
     writes = Clap
     version = 1
 
-    def _open(self) -> Any:
+    def _kinds(self) -> Mapping[str, Callable[..., Any]]:
         from ..models.match import MATCHERS
 
-        return resolve(self._ref, MATCHERS)
+        return MATCHERS
 
     def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         vectors = self.model.embed_audio(sounds).astype(np.float16)
@@ -96,10 +96,10 @@ class TagsListener(_ModelListener):
     writes = Tags
     version = 1
 
-    def _open(self) -> Any:
+    def _kinds(self) -> Mapping[str, Callable[..., Any]]:
         from ..models.tagger import TAGGERS
 
-        return resolve(self._ref, TAGGERS)
+        return TAGGERS
 
     def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         return [self._top(p) for p in self.model.probabilities(sounds)]
@@ -153,10 +153,10 @@ def score_job(
 ) -> ListenJob:
     """The listening pass of the listeners that the configuration names."""
     makers: dict[str, Callable[[], Any]] = {
-        "pmos": lambda: PmosListener(models.pmos),
+        "pmos": lambda: PmosListener(models.pmos, models.device),
         "signal": SignalListener,
-        "clap": lambda: ClapListener(models.match),
-        "tags": lambda: TagsListener(models.tagger),
+        "clap": lambda: ClapListener(models.match, models.device),
+        "tags": lambda: TagsListener(models.tagger, models.device),
         "music": MusicListener,
     }
     listeners = tuple(makers[name]() for name in config.only)

@@ -69,6 +69,22 @@ def resolve(
     return kinds[ref.kind](ref.where, **options)
 
 
+def pick_device(wish: str) -> str:
+    """`cpu` or `cuda` for a wish of `auto`, `cpu` or `cuda`: auto is cuda where there is one.
+
+    Raises ConfigError when cuda is asked for and torch sees none.
+    """
+    if wish == "cpu":
+        return wish
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wish == "cuda":
+        raise ConfigError("device = 'cuda': torch sees no GPU here; give cpu or auto")
+    return "cpu"
+
+
 def nowhere(kind: str, where: str) -> None:
     """Refuse a place for a kind that has none: `embedded@x` is a mistake, not a wish."""
     if where:
