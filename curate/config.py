@@ -90,8 +90,11 @@ class RefineConfig:
     keep_original: float = setting(
         0.0, "similarity from which an original is believed; below it the generated one is taken"
     )
+    agree: float = setting(
+        0.5, "similarity of original and generated from which there is nothing to merge"
+    )
     max_words: int = setting(60, "longest caption, in words")
-    llm_max_tokens: int = setting(48, "longest answer of the LLM, in tokens")
+    llm_max_tokens: int = setting(40, "longest answer of the LLM, in tokens")
     prompt: str = setting("merge-v1", "prompt: a name in curate/prompts, or a file")
 
 

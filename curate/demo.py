@@ -14,12 +14,13 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import multiprocessing
 import shutil
 import tempfile
 import zlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -108,7 +109,8 @@ def _write_audio(
 ) -> None:
     """Every file of the set: music first, each score read once, then what is made from it.
 
-    Scores are read in this thread while two others render and encode, which both happen in C.
+    A score is read once, with all that is played from it, in one of two processes: reading is
+    Python, which threads would not share.
     """
     for item in items:
         (root / item.path).parent.mkdir(parents=True, exist_ok=True)
@@ -119,19 +121,13 @@ def _write_audio(
             progress(next(done), len(items))
 
     music = sorted((i for i in items if i.piece and not i.copy_of), key=_work)
-    pool, jobs = ThreadPoolExecutor(2), deque[Future[None]]()
-    try:
-        for work, same in itertools.groupby(music, key=_work):
-            score = read_score(work)
-            jobs.extend(pool.submit(_play, root, item, score, seed) for item in same)
-            while jobs and jobs[0].done():
-                jobs.popleft().result()
+    by_score = [list(same) for _, same in itertools.groupby(music, key=_work)]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(2, len(by_score)) or 1, mp_context=spawn) as pool:
+        jobs = [pool.submit(_play_all, root, same, seed) for same in by_score]
+        for job in as_completed(jobs):
+            for _ in range(job.result()):
                 report()
-        for job in jobs:
-            job.result()
-            report()
-    finally:
-        pool.shutdown(cancel_futures=True)
     for item in (i for i in items if i not in music):
         if item.copy_of:
             _copy(root / item.copy_of, root / item.path, str(item.copy_kind))
@@ -145,6 +141,14 @@ def _write_audio(
 
 def _work(item: Item) -> str:
     return PIECE[item.piece].work if item.piece else ""
+
+
+def _play_all(root: Path, items: list[Item], seed: int) -> int:
+    """Write the passages that are played from one score; returns how many."""
+    score = read_score(_work(items[0]))
+    for item in items:
+        _play(root, item, score, seed)
+    return len(items)
 
 
 def _play(root: Path, item: Item, score: Score, seed: int) -> None:

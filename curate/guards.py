@@ -83,6 +83,7 @@ def of_merged(text: str | None, sources: Sources, max_words: int) -> list[str]:
         return found
     return found + _tripped(
         [
+            ("cut_off", lambda: text.rstrip()[-1] not in ".!?"),
             ("invented", lambda: bool(invented(text, sources.texts))),
             (
                 "vocals",

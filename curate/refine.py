@@ -131,7 +131,7 @@ class RefineJob:
         generated = {row["clip_id"]: describe(self._facts([row])) for row in good}
         texts = {row["caption"] for row in good} | set(generated.values())
         vectors = self._embed(texts)
-        merged = self._merge(by_track, vectors)
+        merged = self._merge(by_track, generated, vectors)
         vectors |= self._embed({m for m in merged.values() if isinstance(m, str)})
         made = []
         for row in unit.rows:
@@ -146,9 +146,12 @@ class RefineJob:
         return made
 
     def _merge(
-        self, by_track: Mapping[str, list[dict[str, Any]]], vectors: Mapping[str, np.ndarray]
+        self,
+        by_track: Mapping[str, list[dict[str, Any]]],
+        generated: Mapping[str, str],
+        vectors: Mapping[str, np.ndarray],
     ) -> dict[tuple[str, str], str | Exception]:
-        """The LLM's text for each (path, caption) whose caption is believed for some clip."""
+        """The LLM's text for each (path, caption) that some clip believes and does not say itself."""
         if self.llm is None:
             return {}
         asked: dict[tuple[str, str], str] = {}
@@ -160,7 +163,10 @@ class RefineJob:
                     continue
                 if guards.of_any_text(caption, self.config.max_words):
                     continue
-                if _similarity(row, vectors[caption]) >= self.config.keep_original:
+                believed = _similarity(row, vectors[caption]) >= self.config.keep_original
+                plain = vectors.get(generated[row["clip_id"]])
+                agree = plain is not None and vectors[caption] @ plain >= self.config.agree
+                if believed and not agree:
                     asked[path, caption] = self.prompt.format(original=caption, facts=heard)
         prompts = sorted(set(asked.values()))
         answers = dict(

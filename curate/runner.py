@@ -50,19 +50,16 @@ class Summary:
 
 
 class Worker:
-    """Runs bundles of one job: in this process, or as a Ray actor (`runner_ray`)."""
+    """Runs bundles of one job after another: in this process, or as a Ray actor (`runner_ray`)."""
 
-    def __init__(self, job: Job, dataset: Dataset, threads: int) -> None:
+    def begin(self, job: Job, dataset: Dataset, threads: int) -> None:
+        """Open the job's models; from here to `end` the next run of the dataset waits for us."""
         self._held = ExitStack()
         self._held.enter_context(dataset.worker_lock())
-        self._job = job
-        self._dataset = dataset
+        self._job, self._dataset = job, dataset
         job.open()
         if "torch" in sys.modules:  # a job without a model need not load it
             sys.modules["torch"].set_num_threads(max(1, threads))
-
-    def ready(self) -> bool:
-        return True
 
     def run(self, units: Sequence[Unit]) -> Receipt:
         """Compute and commit one bundle."""
@@ -70,8 +67,10 @@ class Worker:
         receipt = commit(self._dataset, self._job, units, self._job.run(units))
         return Receipt(receipt.rows, receipt.counts, time.perf_counter() - start)
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Let go of the dataset and of the job's models."""
         self._held.close()
+        del self._job, self._dataset
 
 
 def commit(dataset: Dataset, job: Job, units: Sequence[Unit], rows: dict[type, list]) -> Receipt:
@@ -162,9 +161,10 @@ def _receipts(
         return
     import os
 
-    worker = Worker(job, dataset, threads or os.cpu_count() or 1)
+    worker = Worker()
+    worker.begin(job, dataset, threads or os.cpu_count() or 1)
     try:
         while bundle := bundler.next():
             yield worker.run(bundle)
     finally:
-        worker.close()
+        worker.end()

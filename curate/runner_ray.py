@@ -69,32 +69,48 @@ def receipts(
             "larger cluster with --ray-address"
         )
     share = threads or max(1, (os.cpu_count() or 1) // workers)
+    actors = _hire(workers)
+    try:
+        _begin(actors, job, dataset, share)
+        yield from _drive(job, dataset, bundler, actors, share)
+        ray.get([a.end.remote() for a in actors])
+    except BaseException:
+        _dismiss()  # an actor in the middle of something is of no use to the next job
+        raise
+
+
+_hired: list[Any] = []
+
+
+def _hire(workers: int) -> list[Any]:
+    """The actors of the last job where their number fits: their imports are done; else new ones."""
+    if len(_hired) != workers:
+        _dismiss()
+        _hired.extend(_hire_one(workers) for _ in range(workers))
+    return _hired
+
+
+def _hire_one(workers: int) -> Any:
     gpus = ray.cluster_resources().get("GPU", 0.0)  # shared out, so that each worker sees one
-    remote = ray.remote(num_cpus=1, num_gpus=min(1.0, gpus / workers))(Worker)
-    job_ref = ray.put(job)
-
-    def start() -> Any:
-        return remote.remote(job_ref, dataset, share)
-
-    actors = [start() for _ in range(workers)]
-    try:
-        _wait_till_open(actors)
-        yield from _drive(job, dataset, bundler, actors, start)
-    finally:
-        for actor in actors:
-            ray.kill(actor)
+    return ray.remote(num_cpus=1, num_gpus=min(1.0, gpus / workers))(Worker).remote()
 
 
-def _wait_till_open(actors: list[Any]) -> None:
+def _dismiss() -> None:
+    while _hired:
+        ray.kill(_hired.pop())
+
+
+def _begin(actors: list[Any], job: Job, dataset: Dataset, threads: int) -> None:
     """A model that cannot be loaded stops the run: there is nothing to do without it."""
+    job_ref = ray.put(job)
     try:
-        ray.get([a.ready.remote() for a in actors])
+        ray.get([a.begin.remote(job_ref, dataset, threads) for a in actors])
     except RayActorError as error:
         raise ModelError(f"a worker could not start; the last of its words:\n{error}") from error
 
 
 def _drive(
-    job: Job, dataset: Dataset, bundler: Bundler, actors: list[Any], start: Any
+    job: Job, dataset: Dataset, bundler: Bundler, actors: list[Any], threads: int
 ) -> Iterator[Receipt]:
     again: deque[Bundle] = deque()
     busy: dict[Any, tuple[int, Bundle]] = {}
@@ -112,8 +128,8 @@ def _drive(
         try:
             yield ray.get(done)
         except RayActorError as death:
-            actors[slot] = start()
-            _wait_till_open([actors[slot]])
+            actors[slot] = _hire_one(len(actors))
+            _begin([actors[slot]], job, dataset, threads)
             if len(bundle.units) == 1 and bundle.deaths + 1 >= DEATHS_ALLOWED:
                 yield _bury(job, dataset, bundle.units, death)
             else:

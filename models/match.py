@@ -126,7 +126,9 @@ class TagTextMatch:
 
     def _near(self, texts: list[str]) -> np.ndarray:
         """float32 [n, 100]: how near each text is to each word; a row sums to 1."""
-        near = self._sentences.embed(texts) @ self._words.T
+        different = sorted(set(texts))
+        place = {text: i for i, text in enumerate(different)}
+        near = (self._sentences.embed(different) @ self._words.T)[[place[t] for t in texts]]
         near = np.exp((near - near.max(1, keepdims=True)) / self._reference.temperature)
         return np.asarray(near / near.sum(1, keepdims=True))
 

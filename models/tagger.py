@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -81,10 +81,7 @@ class MusicnnTagger:
         self._mean = _mean_by_name(self.labels, self.names)
         self._device = torch.device(device)
         self._bank = musicnn.mel_bank()
-        self._networks = [
-            musicnn.load(folder / f"{name}.safetensors").to(self._device)
-            for name in ("MSD_musicnn", "MTT_musicnn")
-        ]
+        self._networks = _networks(folder, device)
 
     def probabilities(self, sounds: Sequence[Sound]) -> np.ndarray:
         if not sounds:
@@ -128,6 +125,15 @@ class MusicnnTagger:
         if len(samples) == 0:
             raise EndOfAudio(f"{sound.name or 'a sound'} holds no samples to tag")
         return musicnn.patches_of(samples, self._bank)
+
+
+@cache
+def _networks(folder: Path, device: str) -> list[Any]:
+    """Both networks, loaded once a process: the tagger and the match model share them."""
+    from . import musicnn
+
+    names = ("MSD_musicnn", "MTT_musicnn")
+    return [musicnn.load(folder / f"{name}.safetensors").to(device) for name in names]
 
 
 def _mean_by_name(labels: tuple[str, ...], names: tuple[str, ...]) -> np.ndarray:

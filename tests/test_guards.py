@@ -53,6 +53,7 @@ def test_invented_instruments_are_named_and_known_ones_are_not() -> None:
 def test_merged_texts_are_held_to_their_sources() -> None:
     sources = Sources(("slow piano piece",), vocals=False, secrets=("Autumn Leaves",))
     assert of_merged("A slow piano piece.", sources, 60) == []
+    assert of_merged("A slow piano piece with", sources, 60) == ["cut_off"]
     assert of_merged("A slow piano piece with a trumpet.", sources, 60) == ["invented"]
     assert of_merged("A slow piano piece with a soft singer.", sources, 60) == ["vocals"]
     assert of_merged("A slow piano version of autumn leaves.", sources, 60) == ["leak"]
