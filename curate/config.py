@@ -91,7 +91,7 @@ class RefineConfig:
         0.0, "similarity from which an original is believed; below it the generated one is taken"
     )
     agree: float = setting(
-        0.5, "similarity of original and generated from which there is nothing to merge"
+        0.4, "similarity of original and generated from which there is nothing to merge"
     )
     max_words: int = setting(60, "longest caption, in words")
     llm_max_tokens: int = setting(40, "longest answer of the LLM, in tokens")

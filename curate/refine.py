@@ -70,8 +70,12 @@ class RefineJob:
     def __post_init__(self) -> None:
         self.prompt = _prompt(self.config.prompt)
         self.prompt_sha256 = hashlib.sha256(self.prompt.encode()).hexdigest()
-        ids = [self.match.model_id, self.llm.model_id if self.llm else "none"]
-        digests = [self.match.digest, self.llm.digest if self.llm else ""]
+        from ..models.llm import LLMS
+        from ..models.match import MATCHERS
+
+        match, llm = resolve(self.models.match, MATCHERS), resolve(self.models.llm, LLMS)
+        ids = [match.model_id, llm.model_id if llm else "none"]
+        digests = [match.digest, llm.digest if llm else ""]
         params = asdict(self.config) | {"prompt_sha256": self.prompt_sha256}
         self.outputs: tuple[Output, ...] = (
             output(

@@ -41,16 +41,22 @@ class _ModelListener:
     def _kinds(self) -> Mapping[str, Callable[..., Any]]:
         raise NotImplementedError
 
+    @cached_property
+    def _named(self) -> tuple[str, str]:
+        """Name and digest, without loading more than they need."""
+        model = resolve(self._ref, self._kinds())
+        return str(model.model_id), str(model.digest)
+
     @property
     def model_id(self) -> str:
-        return str(self.model.model_id)
+        return self._named[0]
 
     @property
     def weights(self) -> str:
-        return str(self.model.digest)
+        return self._named[1]
 
     def open(self) -> None:
-        _ = self.model
+        self.model.load()
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "model"}

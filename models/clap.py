@@ -71,6 +71,10 @@ class ClapMatch:
         check_tokenizer(processor.tokenizer, self._folder, self._least_vocabulary)
         return processor
 
+    def load(self) -> None:
+        """Load the model."""
+        _ = self._model
+
     def embed_audio(self, sounds: Sequence[Sound]) -> np.ndarray:
         rate_hz = int(self._processor.feature_extractor.sampling_rate)
         windows = [_windows(sound, rate_hz) for sound in sounds]

@@ -40,6 +40,9 @@ class MatchModel(Protocol):
     digest: str
     dim: int
 
+    def load(self) -> None:
+        """Make the sound side ready."""
+
     def embed_audio(self, sounds: Sequence[Sound]) -> np.ndarray:
         """float32 [n, dim], in order, rows of length 1; NaN for a sound that holds NaN."""
         ...
@@ -94,7 +97,7 @@ class TagTextMatch:
     model_id = "tagtext-mini-1"
 
     def __init__(self, cache: Path | None = None, device: str = "cpu") -> None:
-        """Load musicnn and the reference; MiniLM at the first text. Raises WeightsMissing."""
+        """Find the weights; networks are loaded at first use. Raises WeightsMissing."""
         self._reference = Reference.load(registry.path("tagtext-mini"))
         self._tagger = MusicnnTagger(cache, device)
         if self._reference.words != self._tagger.labels:
@@ -104,6 +107,10 @@ class TagTextMatch:
         self.dim = len(self._reference.words)
         parts = [registry.entry(n).digest for n in ("tagtext-mini", "musicnn", "minilm-l6-v2")]
         self.digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
+
+    def load(self) -> None:
+        """Load musicnn; MiniLM waits for the first text."""
+        self._tagger.load()
 
     def embed_audio(self, sounds: Sequence[Sound]) -> np.ndarray:
         out = np.zeros((len(sounds), self.dim), np.float32)

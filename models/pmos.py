@@ -11,14 +11,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..audio.sound import Sound
 from ..schemas.errors import ModelError, WeightsMissing
 from .ref import nowhere, somewhere
+
+if TYPE_CHECKING:
+    from .pmos_net import PmosNet
 
 WEIGHTS = Path(__file__).parent / "weights" / "pmos-mini.safetensors"
 WINDOW_S = 6.0  # pmos-mini hears at most this much at once
@@ -30,6 +34,9 @@ class PmosModel(Protocol):
 
     model_id: str
     digest: str
+
+    def load(self) -> None:
+        """Make ready, so that a damaged checkpoint is found before the work begins."""
 
     def score(self, sounds: Sequence[Sound]) -> np.ndarray:
         """float32 [n], nominally 1..5, in order; a score depends on its own sound alone.
@@ -50,22 +57,29 @@ class EmbeddedPmos:
     model_id = "pmos-mini"
 
     def __init__(self, where: str | None = None, device: str = "cpu", weights: Path = WEIGHTS):
-        import torch
-        from safetensors import safe_open
-
-        from .pmos_net import NetConfig, PmosNet
-
         nowhere("embedded", where or "")
         if not weights.exists():
             raise WeightsMissing(f"{weights} is missing: reinstall qamdt or run `make train-pmos`")
         self.digest = _sha256([weights])
-        with safe_open(weights, "pt") as file:
+        self._weights, self._device = weights, device
+
+    def load(self) -> None:
+        """Load the network; otherwise the first use does."""
+        _ = self.net
+
+    @cached_property
+    def net(self) -> PmosNet:
+        """The network, in evaluation mode."""
+        from safetensors import safe_open
+
+        from .pmos_net import NetConfig, PmosNet
+
+        with safe_open(self._weights, "pt") as file:
             config = json.loads((file.metadata() or {})["config"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        self.net = PmosNet(NetConfig(**config | {"kinds": tuple(config["kinds"])}))
-        self.net.load_state_dict(state)
-        self._device = torch.device(device)
-        self.net.eval().to(self._device)
+        net = PmosNet(NetConfig(**config | {"kinds": tuple(config["kinds"])}))
+        net.load_state_dict(state)
+        return net.eval().to(self._device)
 
     def score(self, sounds: Sequence[Sound]) -> np.ndarray:
         """See `PmosModel.score`."""
@@ -142,6 +156,9 @@ class Wav2Vec2Pmos:
         self.digest = _sha256(files)
         self._device = torch.device(device)
         self._model = model.eval().to(self._device)
+
+    def load(self) -> None:
+        """Nothing: it was loaded at once."""
 
     def score(self, sounds: Sequence[Sound]) -> np.ndarray:
         """See `PmosModel.score`."""

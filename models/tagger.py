@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +22,7 @@ import numpy as np
 from ..audio.sound import Sound
 from ..schemas.errors import EndOfAudio
 from . import registry
+from .musicnn_tags import MSD_TAGS, MTT_TAGS
 from .ref import nowhere
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Tagger(Protocol):
     model_id: str
     digest: str
     names: tuple[str, ...]
+
+    def load(self) -> None:
+        """Make ready, so that a damaged checkpoint is found before the work begins."""
 
     def probabilities(self, sounds: Sequence[Sound]) -> np.ndarray:
         """float32 [n, len(names)], 0..1: how well each name fits each sound, in order.
@@ -69,19 +73,27 @@ class MusicnnTagger:
     model_id = "musicnn-0.1.0"
 
     def __init__(self, cache: Path | None = None, device: str = "cpu") -> None:
-        """Load both networks. Raises WeightsMissing when they were not fetched."""
-        import torch
-
-        from . import musicnn
-
-        folder = registry.path("musicnn", cache)
+        """Find the weights; they are loaded at first use. Raises WeightsMissing."""
+        self._folder = registry.path("musicnn", cache)
         self.digest = registry.entry("musicnn").digest
-        self.labels = musicnn.MSD_TAGS + musicnn.MTT_TAGS  # 100, eight words twice
+        self.labels = MSD_TAGS + MTT_TAGS  # 100, eight words twice
         self.names = tuple(dict.fromkeys(self.labels))
         self._mean = _mean_by_name(self.labels, self.names)
-        self._device = torch.device(device)
-        self._bank = musicnn.mel_bank()
-        self._networks = _networks(folder, device)
+        self._device = device
+
+    def load(self) -> None:
+        """Load both networks."""
+        _ = self._networks, self._bank
+
+    @cached_property
+    def _networks(self) -> list[Any]:
+        return _networks(self._folder, self._device)
+
+    @cached_property
+    def _bank(self) -> Any:
+        from . import musicnn
+
+        return musicnn.mel_bank()
 
     def probabilities(self, sounds: Sequence[Sound]) -> np.ndarray:
         if not sounds:
@@ -90,8 +102,8 @@ class MusicnnTagger:
 
     def hear(self, sounds: Sequence[Sound]) -> list[Heard]:
         """What the networks heard in each sound; computed once a sound, by whoever asks first."""
-        key = ("musicnn", self.digest, str(self._device))
-        if self._device.type == "cpu":  # nothing is gained there by batching
+        key = ("musicnn", self.digest, self._device)
+        if self._device == "cpu":  # nothing is gained there by batching
             return [sound.once(key, partial(self._alone, sound)) for sound in sounds]
         new = [sound for sound in sounds if key not in sound.memo]
         for start in range(0, len(new), 32):
