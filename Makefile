@@ -74,7 +74,7 @@ types: $(VENV)/.dev  ## mypy over the package
 check: lint types test  ## lint, types and tests
 
 chaos: $(VENV)/.models  ## 20 kills at random moments, compared with a run never killed
-	$(BIN)/python -m qamdt.curate.chaos --rounds 20 --out figures/chaos.json
+	$(BIN)/python -m qamdt.curate.chaos --rounds 20
 
 real-music: $(VENV)/.models  ## 34 tracks of real music from Debian packages, curated whole
 	$(BIN)/python -m qamdt.curate.real_music --into out/real/music

@@ -19,8 +19,8 @@ from ray.exceptions import RayActorError
 
 from ..schemas.errors import ConfigError, ModelError, WorkerDied
 from ..schemas.store import Dataset
-from .runner import Bundler, Receipt, Worker, commit
 from .stage import Job, Unit
+from .worker import Bundler, Receipt, Worker, commit
 
 DEATHS_ALLOWED = 2
 

@@ -20,7 +20,7 @@ import numpy as np
 from ..audio.sound import Sound
 from ..schemas.errors import EndOfAudio, WeightsMissing
 from .hf_folder import LEAST_VOCABULARY, check_tokenizer, folder_digest, quiet
-from .match import unit_rows
+from .vectors import unit_rows
 
 WINDOW_S = 10
 WINDOWS_AT_ONCE = 8

@@ -29,6 +29,7 @@ from . import registry
 from .ref import nowhere, somewhere
 from .tagger import MusicnnTagger
 from .text import SentenceEmbedder
+from .vectors import unit_rows
 
 _BETWEEN = re.compile(r"[,;.:]|\b(?:and|with|for)\b")
 
@@ -159,12 +160,6 @@ def phrases(text: str) -> list[str]:
     """
     found = [part.strip() for part in _BETWEEN.split(text)]
     return [part for part in found if len(part) > 2] or [text]
-
-
-def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1; a row of zeros stays zeros."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length != 0)
 
 
 def _open_embedded(where: str, cache: Path | None = None, device: str = "cpu") -> TagTextMatch:

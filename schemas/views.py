@@ -22,7 +22,7 @@ from .tables import TABLES, Caption, Clap, Clip, Decision, File, Level, Music, P
 FULL: tuple[type, ...] = (Pmos, Signal, Tags, Music, Clap, Level, Caption, Decision)
 
 
-def connect(root: str | Path | Dataset, memory_mb: int = 1024) -> duckdb.DuckDBPyConnection:
+def connect(root: str | Path | Dataset, memory_mb: int = 512) -> duckdb.DuckDBPyConnection:
     """An in-memory connection with the views of the dataset folder `root`.
 
     memory_mb: what DuckDB may take before it spills to the folder's own `.spill`.
@@ -44,7 +44,7 @@ def connect(root: str | Path | Dataset, memory_mb: int = 1024) -> duckdb.DuckDBP
     return con
 
 
-def open_duckdb(dataset: Dataset, memory_mb: int = 1024) -> duckdb.DuckDBPyConnection:
+def open_duckdb(dataset: Dataset, memory_mb: int = 512) -> duckdb.DuckDBPyConnection:
     """An empty in-memory connection that spills into the dataset folder, not into memory."""
     con = duckdb.connect(
         config={
