@@ -17,7 +17,7 @@ endif
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
-  real-music train-pmos figures-line clean
+  real-music train-pmos figures-pmos figures-line clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -82,6 +82,9 @@ real-music: $(VENV)/.models  ## 34 tracks of real music from Debian packages, cu
 
 train-pmos: $(VENV)/.dev  ## label and train the embedded p-MOS model from nothing
 	$(BIN)/python -m qamdt.models.recipes.train_pmos
+
+figures-pmos: $(VENV)/.dev  ## measure the embedded p-MOS model: figures/pmos.json
+	$(BIN)/python -m qamdt.models.recipes.pmos_eval --figures figures/pmos.json
 
 figures-line: $(VENV)/.models  ## measure the line: figures/line.json
 	$(BIN)/python -m qamdt.curate.figures --out figures/line.json

@@ -93,6 +93,7 @@ class RefineConfig:
     agree: float = setting(
         0.4, "similarity of original and generated from which there is nothing to merge"
     )
+    rich_words: int = setting(14, "words from which an original says enough as it is")
     max_words: int = setting(60, "longest caption, in words")
     llm_max_tokens: int = setting(40, "longest answer of the LLM, in tokens")
     prompt: str = setting("merge-v1", "prompt: a name in curate/prompts, or a file")

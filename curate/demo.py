@@ -1,4 +1,4 @@
-"""The demo set: about 22 minutes of rendered music with planted defects, and the truth beside it.
+"""The demo set: about 20 minutes of rendered music with planted defects, and the truth beside it.
 
     audio/*          wav, flac, ogg, mp3 and opus
     manifest.jsonl   what `qamdt-curate ingest` reads: path, caption, tags, source, licence
@@ -36,7 +36,7 @@ from .demo_pieces import DEFAULT_LICENCE, PIECES, Piece
 from .demo_plant import Item, plan
 from .demo_score import RATE_HZ, Score, passage_starts, read_score, render
 
-VERSION = 2
+VERSION = 3
 PIECE = {piece.name: piece for piece in PIECES}
 OPUS_HZ = 48_000
 MADE_WITH = ("music21", "pretty_midi", "tinysoundfont", "soundfile")

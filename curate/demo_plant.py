@@ -35,7 +35,7 @@ GARBLED = (
 )
 CAPTIONS_EMPTY = 4
 FORMATS = (".wav",) * 5 + (".flac",) * 6 + (".ogg",) * 3 + (".mp3", ".opus")
-DURATIONS_S = (18.0, 18.0, 20.48, 16.5, 26.0)
+DURATIONS_S = (15.5, 15.5, 18.0, 16.5, 20.48)
 
 TEMPLATES = (
     "{A_tempo} {genre} piece for {sound}, {mood} in character and in {key}.",

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -20,26 +19,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import soundfile as sf
 import typer
 
+from ..schemas.figures import Figures, figure, write_figures
 from ..schemas.store import Dataset
 from ..schemas.views import connect, one_row
 
-Figures = dict[str, dict[str, Any]]
 CURATE = [sys.executable, "-m", "qamdt.curate.cli"]
-
-
-def figure(value: float, n: int, unit: str, command: str) -> dict[str, Any]:
-    """A figure without an interval; machine facts stand once in the file."""
-    return {
-        "value": round(value, 4), "low": None, "high": None, "n": n, "unit": unit, "command": command,
-    }  # fmt: skip
 
 
 def measure_demo(work: Path) -> Figures:
@@ -58,6 +49,7 @@ def measure_demo(work: Path) -> Figures:
 def measure_listening(work: Path) -> Figures:
     """The score station over real music, models loaded included."""
     from ..models.registry import DEFAULT_CACHE
+    from .funnel import funnel
     from .real_music import link_tracks
 
     tracks, seconds = link_tracks(work / "music", Path(DEFAULT_CACHE).expanduser())
@@ -67,10 +59,18 @@ def measure_listening(work: Path) -> Figures:
     station = [json.loads(line) for line in (data / "runs.jsonl").read_text().splitlines()][-1]
     with connect(data) as con:
         (heard,) = one_row(con, "SELECT sum(duration_s) FROM clips WHERE skip IS NULL")
+    _qamdt("run", work / "music", data, "--workers", _cores())  # the stations that are left
+    made = funnel(Dataset(data))
+    if any(rows != ok + error for rows, ok, error in made.tables.values()):
+        raise RuntimeError(f"rows are missing: {made.tables}")
     unit = f"x real time, {_cores()} workers, models loaded included"
     return {
         "listen_x_realtime": figure(heard / station["seconds"], tracks, unit, "make figures-line"),
         "real_minutes": figure(seconds / 60, tracks, "minutes of music", "make real-music"),
+        "real_kept": figure(
+            made.kept / made.clips, made.clips, "share of clips", "make real-music"
+        ),
+        "real_errors": figure(made.errors, made.clips, "error rows", "make real-music"),
     }
 
 
@@ -151,17 +151,6 @@ def _count(data: Path) -> int:
     return int(n)
 
 
-def _machine() -> dict[str, Any]:
-    """What the figures were measured on, without naming the machine."""
-    return {
-        "cores": _cores(),
-        "processor": platform.machine(),
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-
-
 def main(
     out: Annotated[Path, typer.Option(help="JSON file of figures")] = Path("figures/line.json"),
     only: Annotated[str, typer.Option(help="parts, separated by commas")] = ",".join(PARTS),
@@ -171,17 +160,13 @@ def main(
     if driver:
         print(run_driver(driver))
         return
-    content = json.loads(out.read_text()) if out.exists() else {"figures": {}}
     for part in only.split(","):
         work = Path(tempfile.mkdtemp(prefix=f"qamdt-{part}-"))
         try:
             measured = PARTS[part](work)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        content["figures"] |= measured
-        content["machine"] = _machine()
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        write_figures(out, measured)
         for name, f in measured.items():
             print(f"{name:28} {f['value']} {f['unit']}")
 

@@ -165,6 +165,8 @@ class RefineJob:
                 caption = row["caption"]
                 if not heard or row["caption_source"] == WEAK:
                     continue
+                if len((caption or "").split()) >= self.config.rich_words:
+                    continue
                 if guards.of_any_text(caption, self.config.max_words):
                     continue
                 believed = _similarity(row, vectors[caption]) >= self.config.keep_original

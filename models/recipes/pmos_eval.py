@@ -9,7 +9,6 @@ Intervals are 95%, from resampling clips (versions of one clip stay together).
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ...schemas.figures import write_figures
 from ..pmos import WEIGHTS, EmbeddedPmos
 from .labels import FIRST_PLAIN, folder_of
 from .pmos_data import Examples
@@ -73,7 +73,7 @@ def interval(t: pd.DataFrame, measure: Callable[[pd.DataFrame], float]) -> dict[
     low, high = np.nanquantile(tries, [0.025, 0.975])
     return {
         "value": round(measure(t), 4), "low": round(float(low), 4), "high": round(float(high), 4),
-        "n": len(t), "unit": "MOS" if measure is rmse else "", "command": COMMAND,
+        "n": len(t), "unit": "MOS" if measure is rmse else "share, or coefficient", "command": COMMAND,
     }  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def main() -> None:
         print(f"{name:24} {figure['value']:6.3f}  [{figure['low']:.3f}, {figure['high']:.3f}]")
     print(by_kind(table).to_string())
     if given.figures:
-        given.figures.write_text(json.dumps(found, indent=1) + "\n")
+        write_figures(given.figures, found)
 
 
 if __name__ == "__main__":

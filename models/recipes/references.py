@@ -7,8 +7,6 @@ that has the same packages.
 
 from __future__ import annotations
 
-import subprocess
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import soundfile as sf
 import soxr
 
 from ...audio.degrade import degrade
-from ...schemas.errors import ConfigError
+from .debian import fetch_package
 from .scores import TEST_COMPOSERS, Score, load_scores, render
 
 CLIP_S = 5.0
@@ -52,35 +50,11 @@ class Clip:
     variation: str
 
 
-def fetch_packages(cache: Path) -> None:
-    """Download and unpack what of `PACKAGES` is not in `cache` yet, with apt-get and dpkg."""
-    for package in PACKAGES:
-        folder = cache / "debian" / package
-        if folder.exists():
-            continue
-        debs = cache / "debs"
-        debs.mkdir(parents=True, exist_ok=True)
-        try:
-            subprocess.run(["apt-get", "download", package], cwd=debs, check=True)
-            deb = next(debs.glob(f"{package}_*.deb"))
-            subprocess.run(["dpkg", "-x", str(deb), str(folder)], check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise ConfigError(
-                f"Debian package {package} could not be fetched ({error}): the recipe needs "
-                "apt-get and dpkg and a Debian or Ubuntu package source"
-            ) from error
-    for archive in (cache / "debian").rglob("*.pk3"):
-        if not (inside := archive.with_suffix("")).exists():
-            with zipfile.ZipFile(archive) as file:
-                file.extractall(inside)
-
-
 def sources(cache: Path) -> list[Source]:
     """Every track of 20 s or more and every score, in a fixed order; each seventh is for dev."""
-    fetch_packages(cache)
     found: list[Source] = []
     for package, held_out in PACKAGES.items():
-        folder = cache / "debian" / package
+        folder = fetch_package(package, cache)
         paths = sorted(folder.rglob("*.ogg"))
         tracks = [p for p in paths if "sounds" not in p.parts and sf.info(p).duration >= 20]
         for i, path in enumerate(tracks):

@@ -1,0 +1,40 @@
+"""Figures: measured numbers in figures/*.json, each with its interval, n, unit and command."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+Figures = Mapping[str, Mapping[str, Any]]
+
+
+def figure(value: float, n: int, unit: str, command: str) -> dict[str, Any]:
+    """A figure without an interval."""
+    return {
+        "value": round(value, 4),
+        "low": None,
+        "high": None,
+        "n": n,
+        "unit": unit,
+        "command": command,
+    }
+
+
+def write_figures(path: Path, measured: Figures) -> None:
+    """Put figures into a file, with machine facts and date; figures of other names stay."""
+    content = json.loads(path.read_text()) if path.exists() else {"figures": {}}
+    content["figures"] |= measured
+    content["machine"] = {
+        "cores": os.cpu_count(),
+        "processor": platform.machine(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
