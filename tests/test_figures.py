@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-QUOTED = re.compile(r"^\| `(\w+)` \|[^|]*\| ([-\d.,]+)", re.M)
+QUOTED = re.compile(r"^\| `(\w+)` \|[^|]*\| ([-\d.]+)", re.M)
 
 
 def _figures() -> dict[str, dict]:
