@@ -26,7 +26,7 @@ import numpy as np
 import soundfile as sf
 import typer
 
-from ..schemas.figures import Figures, figure, write_figures
+from ..schemas.figures import Figures, plain_figure, write_figures
 from ..schemas.store import Dataset
 from ..schemas.views import connect, one_row
 
@@ -43,7 +43,10 @@ def measure_demo(work: Path) -> Figures:
     seconds = time.monotonic() - start
     figures = bench(work / "data", work / "music" / "truth.jsonl")
     clips = _count(work / "data")
-    return {"demo_s": figure(seconds, clips, "s, environment built", "make curate"), **figures}
+    return {
+        "demo_s": plain_figure(seconds, clips, "s, environment built", "make curate"),
+        **figures,
+    }
 
 
 def measure_listening(work: Path) -> Figures:
@@ -65,12 +68,14 @@ def measure_listening(work: Path) -> Figures:
         raise RuntimeError(f"rows are missing: {made.tables}")
     unit = f"x real time, {_cores()} workers, models loaded included"
     return {
-        "listen_x_realtime": figure(heard / station["seconds"], tracks, unit, "make figures-line"),
-        "real_minutes": figure(seconds / 60, tracks, "minutes of music", "make real-music"),
-        "real_kept": figure(
+        "listen_x_realtime": plain_figure(
+            heard / station["seconds"], tracks, unit, "make figures-line"
+        ),
+        "real_minutes": plain_figure(seconds / 60, tracks, "minutes of music", "make real-music"),
+        "real_kept": plain_figure(
             made.kept / made.clips, made.clips, "share of clips", "make real-music"
         ),
-        "real_errors": figure(made.errors, made.clips, "error rows", "make real-music"),
+        "real_errors": plain_figure(made.errors, made.clips, "error rows", "make real-music"),
     }
 
 
@@ -82,7 +87,9 @@ def measure_driver(work: Path) -> Figures:
         command = [sys.executable, "-m", "qamdt.curate.figures", "--driver", str(source)]
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         peak = float(said.strip().splitlines()[-1])
-        figures[name] = figure(peak, clips, "MB, peak of the driver process", "make figures-line")
+        figures[name] = plain_figure(
+            peak, clips, "MB, peak of the driver process", "make figures-line"
+        )
     return figures
 
 
@@ -92,7 +99,7 @@ def measure_chaos(work: Path) -> Figures:
 
     total = chaos(20, 0, work, "--llm", "none", files=3)
     return {
-        f"chaos_{name}": figure(total[name], total["rounds"], unit, "make chaos")
+        f"chaos_{name}": plain_figure(total[name], total["rounds"], unit, "make chaos")
         for name, unit in (("rounds", "kills"), ("lost", "rows"), ("doubled", "rows"))
     }
 

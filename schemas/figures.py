@@ -13,7 +13,7 @@ from typing import Any
 Figures = Mapping[str, Mapping[str, Any]]
 
 
-def figure(value: float, n: int, unit: str, command: str) -> dict[str, Any]:
+def plain_figure(value: float, n: int, unit: str, command: str) -> dict[str, Any]:
     """A figure without an interval."""
     return {
         "value": round(value, 4),
@@ -28,7 +28,11 @@ def figure(value: float, n: int, unit: str, command: str) -> dict[str, Any]:
 def write_figures(path: Path, measured: Figures) -> None:
     """Put figures into a file, with machine facts and date; figures of other names stay."""
     content = json.loads(path.read_text()) if path.exists() else {"figures": {}}
-    content["figures"] |= measured
+    for name, figure in measured.items():
+        numbers = {
+            k: round(figure[k], 4) for k in ("value", "low", "high") if figure[k] is not None
+        }
+        content["figures"][name] = {**figure, **numbers}
     content["machine"] = {
         "cores": os.cpu_count(),
         "processor": platform.machine(),
