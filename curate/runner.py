@@ -80,8 +80,8 @@ def _receipts(
         yield from receipts(job, dataset, bundler, workers, threads, ray_address)
         return
     worker = Worker()
-    worker.begin(job, dataset, threads or os.cpu_count() or 1)
     try:
+        worker.begin(job, dataset, threads or os.cpu_count() or 1)
         while bundle := bundler.next():
             yield worker.run(bundle)
     finally:

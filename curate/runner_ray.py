@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from ..schemas.errors import ConfigError, ModelError, WorkerDied
 from ..schemas.store import Dataset
@@ -23,6 +23,7 @@ from .stage import Job, Unit
 from .worker import Bundler, Receipt, Worker, commit
 
 DEATHS_ALLOWED = 2
+_hired: list[Any] = []  # the actors, which serve one job after another
 
 
 @dataclass
@@ -37,6 +38,7 @@ def start_ray(workers: int, address: str | None) -> None:
     """Start a local Ray, or join the cluster at `address`; do nothing where it runs already."""
     if ray.is_initialized():
         return
+    _hired.clear()  # actors of a Ray that was shut down
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if address:
@@ -79,9 +81,6 @@ def receipts(
         raise
 
 
-_hired: list[Any] = []
-
-
 def _hire(workers: int) -> list[Any]:
     """The actors of the last job where their number fits: their imports are done; else new ones."""
     if len(_hired) != workers:
@@ -105,6 +104,8 @@ def _begin(actors: list[Any], job: Job, dataset: Dataset, threads: int) -> None:
     job_ref = ray.put(job)
     try:
         ray.get([a.begin.remote(job_ref, dataset, threads) for a in actors])
+    except RayTaskError as error:
+        raise error.cause from None  # our own words, without the worker's traceback
     except RayActorError as error:
         raise ModelError(f"a worker could not start; the last of its words:\n{error}") from error
 
@@ -127,6 +128,8 @@ def _drive(
         slot, bundle = busy.pop(done)
         try:
             yield ray.get(done)
+        except RayTaskError as error:
+            raise error.cause from None
         except RayActorError as death:
             actors[slot] = _hire_one(len(actors))
             _begin([actors[slot]], job, dataset, threads)

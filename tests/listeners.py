@@ -12,6 +12,7 @@ import numpy as np
 from qamdt.audio.sound import Sound
 from qamdt.curate.listen import ListenJob
 from qamdt.curate.stage import Answer, Listener, output
+from qamdt.schemas.errors import WeightsMissing
 from qamdt.schemas.store import Dataset
 from qamdt.schemas.tables import Music, Pmos
 
@@ -37,6 +38,13 @@ class Rms:
             with open(self.seen, "a") as f:
                 f.writelines(f"{s.name}\n" for s in sounds)
         return [{"pmos": 1 + float(np.sqrt(np.mean(np.square(s.samples))))} for s in sounds]
+
+
+class Unopenable(Rms):
+    """Its weights are not there."""
+
+    def open(self) -> None:
+        raise WeightsMissing("not here; fetch it")
 
 
 class Deadly:

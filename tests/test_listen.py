@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from builders import music, write
 from conftest import ingest_into
-from listeners import Deadly, Rms, job_of
+from listeners import Deadly, Rms, Unopenable, job_of
 
 from qamdt.curate import listen
 from qamdt.curate.runner import run
@@ -113,6 +113,19 @@ def test_ray_gives_the_same_rows_and_survives_a_worker_that_dies(
     assert {k: v for k, v in _rows(there).items() if k not in lost} == {
         k: v for k, v in _rows(here).items() if k not in lost
     }
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_model_that_is_not_there_stops_the_run_in_our_own_words(
+    ingested: Dataset, workers: int
+) -> None:
+    from qamdt.schemas.errors import WeightsMissing
+
+    missing = job_of(ingested, Unopenable())
+    with pytest.raises(WeightsMissing, match=r"^not here; fetch it$"):
+        run(missing, ingested, workers=workers, quiet=True)
+    assert not _rows(ingested)
+    assert run(job_of(ingested, Rms()), ingested, workers=workers, quiet=True).rows > 0
 
 
 def test_too_many_workers_are_refused(ingested: Dataset) -> None:
