@@ -29,7 +29,11 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) -e '.[demo,dev,pmos]'
+	$(PIP) -e '.[demo,dev]'
+	@touch $@
+
+$(VENV)/.pmos: $(VENV)/.dev
+	$(PIP) -e '.[pmos]'
 	@touch $@
 
 $(VENV)/.models: $(VENV)/.core models/registry.py
@@ -80,10 +84,10 @@ real-music: $(VENV)/.models  ## 34 tracks of real music from Debian packages, cu
 	$(BIN)/python -m qamdt.curate.real_music --into out/real/music
 	$(BIN)/qamdt-curate run out/real/music out/real/dataset --workers $(WORKERS) $(FLAGS)
 
-train-pmos: $(VENV)/.dev  ## label and train the embedded p-MOS model from nothing
+train-pmos: $(VENV)/.pmos  ## label and train the embedded p-MOS model from nothing
 	$(BIN)/python -m qamdt.models.recipes.train_pmos
 
-figures-pmos: $(VENV)/.dev  ## measure the embedded p-MOS model: figures/pmos.json
+figures-pmos: $(VENV)/.pmos  ## measure the embedded p-MOS model: figures/pmos.json
 	$(BIN)/python -m qamdt.models.recipes.pmos_eval --figures figures/pmos.json
 
 figures-line: $(VENV)/.models  ## measure the line: figures/line.json
