@@ -63,7 +63,7 @@ class _ModelListener:
 
 
 class PmosListener(_ModelListener):
-    """Pseudo MOS (paper section 3.1; DESIGN: higher is better, 1..5)."""
+    """Pseudo MOS of the whole clip, 1..5, 5 is best (QA-MDT, data section)."""
 
     writes = Pmos
     version = 1
