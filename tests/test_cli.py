@@ -46,7 +46,7 @@ _CHANGES = st.fixed_dictionaries(
             },
         ),
         "models": st.fixed_dictionaries(
-            {}, optional={"llm": st.text(st.characters(codec="utf-8"))}
+            {}, optional={"llm": st.text(st.characters(codec="utf-8"), max_size=20)}
         ),
         "score": st.just({"only": ("pmos", "signal")}),
     },
