@@ -9,10 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile(  # a loaded machine is no failure; the same examples everywhere
-    "qamdt", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("qamdt")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # Ray workers import `listeners` too
@@ -24,6 +20,10 @@ from qamdt.curate.config import Config
 from qamdt.curate.stations import Call
 from qamdt.schemas.store import Dataset
 
+settings.register_profile(  # a loaded machine is no failure; the same examples everywhere
+    "qamdt", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("qamdt")
 QUIET = Call(quiet=True, say=lambda line: None)
 
 
