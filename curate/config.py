@@ -128,15 +128,15 @@ class ExportConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Where the work runs. Nothing here changes a result."""
+    """Where the work runs. Nothing here changes a result, but for the last bits with `threads`."""
 
     workers: int = setting(0, "Ray actors; 0 runs in this process")
-    threads: int = setting(0, "torch threads a worker; 0 divides the cores")
+    threads: int = setting(1, "threads a worker computes with")
     ray_address: str | None = setting(None, "join this Ray cluster instead of a local one")
 
     def __post_init__(self) -> None:
         _at_least("workers", self.workers, 0)
-        _at_least("threads", self.threads, 0)
+        _at_least("threads", self.threads, 1)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -94,12 +95,23 @@ def measure_driver(work: Path) -> Figures:
 
 
 def measure_chaos(work: Path) -> Figures:
-    """Twenty kills, every second one on Ray."""
+    """Twenty kills: ten of runs in one process and, beside them, ten of runs on Ray."""
     from .chaos import chaos
+    from .compare import compare
 
-    total = chaos(20, 0, work, "--llm", "none", files=3)
+    def ten(workers: int) -> dict[str, int]:
+        flags = ("--llm", "none")
+        return chaos(10, workers, work / f"on{workers}", *flags, files=3, ways=[workers])
+
+    with ThreadPoolExecutor(2) as pool:
+        one, ray = pool.map(ten, (0, 2))
+    apart = compare(Dataset(work / "on0" / "whole0"), Dataset(work / "on2" / "whole2"))
+    if not apart.none:
+        raise RuntimeError(f"runs in one process and on Ray differ: {apart}")
     return {
-        f"chaos_{name}": plain_figure(total[name], total["rounds"], unit, "make chaos")
+        f"chaos_{name}": plain_figure(
+            one[name] + ray[name], one["rounds"] + ray["rounds"], unit, "make figures-line"
+        )
         for name, unit in (("rounds", "kills"), ("lost", "rows"), ("doubled", "rows"))
     }
 

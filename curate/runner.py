@@ -6,7 +6,6 @@ worker (`runner_ray`), counts, progress.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -39,15 +38,15 @@ def run(
     job: Job,
     dataset: Dataset,
     workers: int = 0,
-    threads: int = 0,
+    threads: int = 1,
     ray_address: str | None = None,
     quiet: bool = False,
 ) -> Summary:
     """Run what is pending of a job and make its tables current.
 
-    workers: 0 runs in this process, n > 0 on n Ray actors. threads: torch threads a worker; 0
-    divides the machine's cores. The caller holds the dataset's lock. Can be stopped at any moment;
-    the next call goes on with what is not committed.
+    workers: 0 runs in this process, n > 0 on n Ray actors. threads: what a worker computes with.
+    The caller holds the dataset's lock. Can be stopped at any moment; the next call goes on with
+    what is not committed.
     """
     for out in job.outputs:
         dataset.adopt(out.table, out.fingerprint, out.about)
@@ -81,7 +80,7 @@ def _receipts(
         return
     worker = Worker()
     try:
-        worker.begin(job, dataset, threads or os.cpu_count() or 1)
+        worker.begin(job, dataset, threads)
         while bundle := bundler.next():
             yield worker.run(bundle)
     finally:

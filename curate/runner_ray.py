@@ -70,11 +70,10 @@ def receipts(
             f"--workers {workers}: Ray has {cpus} CPUs here; ask for at most {cpus}, or join a "
             "larger cluster with --ray-address"
         )
-    share = threads or max(1, (os.cpu_count() or 1) // workers)
     actors = _hire(workers)
     try:
-        _begin(actors, job, dataset, share)
-        yield from _drive(job, dataset, bundler, actors, share)
+        _begin(actors, job, dataset, threads)
+        yield from _drive(job, dataset, bundler, actors, threads)
         ray.get([a.end.remote() for a in actors])
     except BaseException:
         _dismiss()  # an actor in the middle of something is of no use to the next job

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from threadpoolctl import threadpool_limits
+
 from ..schemas.store import Dataset
 from .stage import Job, Unit
 
@@ -39,8 +41,10 @@ class Worker:
         self._held.enter_context(dataset.worker_lock())
         self._job, self._dataset = job, dataset
         job.open()
+        # The same number of threads everywhere: sums of other parts differ in their last bits.
+        self._held.enter_context(threadpool_limits(threads))
         if "torch" in sys.modules:  # a job without a model need not load it
-            sys.modules["torch"].set_num_threads(max(1, threads))
+            sys.modules["torch"].set_num_threads(threads)
 
     def run(self, units: Sequence[Unit]) -> Receipt:
         """Compute and commit one bundle."""

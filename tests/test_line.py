@@ -30,7 +30,7 @@ def _run(source: Path, root: Path, workers: int) -> Dataset:
     config = (
         Config()
         .override("ingest", {"window_s": 3.0})
-        .override("run", {"workers": workers, "threads": 1})
+        .override("run", {"workers": workers})
         .override("filter", {"min_similarity": -1.0})
     )
     with dataset.lock():
