@@ -70,13 +70,20 @@ def run_line(
 
 
 def chaos(
-    rounds: int, seed: int, work: Path, *more: str, files: int = 6, ways: Sequence[int] = (0, 2)
+    rounds: int,
+    seed: int,
+    work: Path,
+    *more: str,
+    files: int = 6,
+    ways: Sequence[int] = (0, 2),
+    source: Path | None = None,
 ) -> dict[str, int]:
     """Rounds of kill and resume; rows lost and doubled over all of them.
 
-    ways: numbers of workers, taken in turn. more: flags of `qamdt-curate run`.
+    ways: numbers of workers, taken in turn. more: flags of `qamdt-curate run`. source: the music;
+    made here, of so many files, where none is given.
     """
-    source = make_music(work / "music", files)
+    source = source or make_music(work / "music", files)
     took = {w: run_line(source, work / f"whole{w}", w, None, *more) for w in ways}
     whole = Dataset(work / f"whole{ways[0]}")
     rng = random.Random(seed)

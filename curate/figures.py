@@ -96,12 +96,14 @@ def measure_driver(work: Path) -> Figures:
 
 def measure_chaos(work: Path) -> Figures:
     """Twenty kills: ten of runs in one process and, beside them, ten of runs on Ray."""
-    from .chaos import chaos
+    from .chaos import chaos, make_music
     from .compare import compare
+
+    source = make_music(work / "music", files=3)
 
     def ten(workers: int) -> dict[str, int]:
         flags = ("--llm", "none")
-        return chaos(10, workers, work / f"on{workers}", *flags, files=3, ways=[workers])
+        return chaos(10, workers, work / f"on{workers}", *flags, ways=[workers], source=source)
 
     with ThreadPoolExecutor(2) as pool:
         one, ray = pool.map(ten, (0, 2))
