@@ -17,7 +17,7 @@ endif
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
-  real-music train-pmos figures-pmos figures-line clean
+  real-music train-pmos train-clap calibrate-tags eval-models figures-line clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -84,11 +84,17 @@ real-music: $(VENV)/.models  ## 34 tracks of real music from Debian packages, cu
 	$(BIN)/python -m qamdt.curate.real_music --into out/real/music
 	$(BIN)/qamdt-curate run out/real/music out/real/dataset --workers $(WORKERS) $(FLAGS)
 
-train-pmos: $(VENV)/.pmos  ## label and train the embedded p-MOS model from nothing
-	$(BIN)/python -m qamdt.models.recipes.train_pmos
+train-pmos: $(VENV)/.pmos  ## label and train pmos-mini from nothing (about 90 minutes)
+	$(BIN)/python -m qamdt.models.recipes.train_pmos --workers $(WORKERS)
 
-figures-pmos: $(VENV)/.pmos  ## measure the embedded p-MOS model: figures/pmos.json
-	$(BIN)/python -m qamdt.models.recipes.pmos_eval --figures figures/pmos.json
+train-clap: $(VENV)/.pmos $(VENV)/.models  ## render and train clap-mini from nothing
+	$(BIN)/python -m qamdt.models.recipes.train_clap
+
+calibrate-tags: $(VENV)/.pmos $(VENV)/.models  ## choose the thresholds of tags-mini again
+	$(BIN)/python -m qamdt.models.recipes.calibrate_tags
+
+eval-models: $(VENV)/.pmos $(VENV)/.models  ## measure the embedded models: figures/models.json
+	$(BIN)/python -m qamdt.models.recipes.eval_models --workers $(WORKERS) --out figures/models.json
 
 figures-line: $(VENV)/.models  ## measure the line: figures/line.json
 	$(BIN)/python -m qamdt.curate.figures --out figures/line.json

@@ -217,6 +217,65 @@ def reverb(x: np.ndarray, rate_hz: int, wet_db: float, rng: np.random.Generator)
     return _add_noise(x, wet, -wet_db)
 
 
+def companding(x: np.ndarray, rate_hz: int, depth: float, rng: np.random.Generator) -> np.ndarray:
+    """Mu-law rounding (mu = 255) to `depth` bits (fractions allowed): noise that follows the sound."""
+    peak = max(_peak(x), 1e-12)
+    return _mu_law(x / peak, 2 ** (depth - 1) - 1) * peak
+
+
+def _mu_law(x: np.ndarray, steps: float) -> np.ndarray:
+    """`x` of -1..1 rounded on a logarithmic scale of `steps` steps to each side."""
+    pressed = np.sign(x) * np.log1p(255 * np.abs(x)) / np.log(256)
+    coarse = np.round(pressed * steps) / steps
+    return np.sign(coarse) * np.expm1(np.abs(coarse) * np.log(256)) / 255
+
+
+def denoise(x: np.ndarray, rate_hz: int, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """An over-eager noise remover: what lies under `strength` times a band's quiet level is gone.
+
+    Spectral gating of the magnitude: windows of about 23 ms; the quiet level of a band is the 20th
+    percentile of its magnitudes. It leaves holes and "musical noise".
+    """
+
+    def gate(spectrum: np.ndarray) -> np.ndarray:
+        magnitude = np.abs(spectrum)
+        return magnitude > strength * np.quantile(magnitude[4:-4], 0.2, axis=0)
+
+    return np.stack([_masked(channel, rate_hz, gate) for channel in x])
+
+
+def holes(x: np.ndarray, rate_hz: int, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Bands that drop out: `share` of all patches of 46 ms by a third of an octave are silent."""
+    seed = int(rng.integers(2**31))
+
+    def lose(spectrum: np.ndarray) -> np.ndarray:
+        draw = np.random.default_rng(seed)  # the same patches in every channel
+        hz = np.arange(spectrum.shape[1]) * rate_hz / (2 * spectrum.shape[1] - 2)
+        band = np.floor(3 * np.log2(np.maximum(hz, 50) / 50)).astype(int)
+        kept = draw.random((len(spectrum) // 8 + 1, band.max() + 1)) >= share
+        return kept[np.arange(len(spectrum)) // 8][:, band]
+
+    return np.stack([_masked(channel, rate_hz, lose) for channel in x])
+
+
+def _masked(
+    channel: np.ndarray, rate_hz: int, mask: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """`channel` [frames] with its short-time spectrum [windows, bins] multiplied by `mask` of it."""
+    frames = len(channel)
+    size = 1 << round(np.log2(rate_hz * 0.023))
+    hop = size // 4
+    window = np.hanning(size + 1)[:-1]
+    padded = np.pad(channel, (size, size + (-frames) % hop))
+    spectrum = np.fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, size)[::hop] * window)
+    back = np.fft.irfft(spectrum * mask(spectrum), size) * window / 1.5  # squared Hanns sum to 1.5
+    out = np.zeros(len(padded))
+    for phase in range(4):  # every fourth window lies beside the next
+        side = back[phase::4].reshape(-1)
+        out[phase * hop :][: len(side)] += side
+    return out[size : size + frames]
+
+
 # -------------------------------------------------------------------------------- bandwidth
 
 
@@ -234,9 +293,7 @@ def telephone(x: np.ndarray, rate_hz: int, upper_hz: float, rng: np.random.Gener
 
     narrow = _shape_spectrum(x, rate_hz, band)
     peak = max(_peak(narrow), 1e-12)
-    pressed = np.sign(narrow) * np.log1p(255 * np.abs(narrow) / peak) / np.log(256)
-    coarse = np.round(pressed * 127) / 127
-    return np.sign(coarse) * np.expm1(np.abs(coarse) * np.log(256)) / 255 * peak
+    return _mu_law(narrow / peak, 127) * peak
 
 
 def alias(x: np.ndarray, rate_hz: int, new_rate_hz: float, rng: np.random.Generator) -> np.ndarray:
@@ -344,6 +401,9 @@ KINDS: dict[str, Degradation] = {
     "limit": Degradation(limit, 6, 30, "dB of overload"),
     "dropout": Degradation(dropout, 0.2, 6, "gaps a second", logarithmic=True),
     "bits": Degradation(bits, 11, 3, "bits"),
+    "companding": Degradation(companding, 9, 3.5, "bits"),
+    "holes": Degradation(holes, 0.01, 0.6, "share of patches", logarithmic=True),
+    "denoise": Degradation(denoise, 1.5, 60, "times a band's quiet level", logarithmic=True),
     "reverb": Degradation(reverb, -24, 6, "dB against the dry sound"),
     "lowpass": Degradation(lowpass, 16000, 1500, "Hz", logarithmic=True),
     "telephone": Degradation(telephone, 7000, 2000, "Hz", logarithmic=True),

@@ -14,8 +14,9 @@ from ..schemas.errors import ConfigError
 from ..schemas.store import Dataset
 from ..schemas.views import ask
 from . import stations
+from .cli_finetune import train_pmos
 from .cli_options import STRICT_EXIT, speak, with_config
-from .config import Config
+from .config import Config, from_toml
 from .stations import Call
 
 app = typer.Typer(
@@ -25,7 +26,9 @@ app = typer.Typer(
     help="Curate music for text-to-music training: score, level, repair captions, filter, export.\n\n"
     "A dataset folder DIR holds all of it. Every command can be stopped and run again.",
 )
-models_app = typer.Typer(no_args_is_help=True, help="The embedded models: list, fetch, look at.")
+models_app = typer.Typer(
+    no_args_is_help=True, help="The models: list, fetch, look at, train your own."
+)
 app.add_typer(models_app, name="models")
 
 Source = Annotated[
@@ -151,6 +154,61 @@ def sql(
 
 
 @app.command()
+def search(
+    folder: Folder,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="what it should sound like")
+    ] = None,
+    audio: Annotated[Path | None, typer.Option(help="ask by a sound: an audio file")] = None,
+    start: Annotated[float, typer.Option(min=0, help="where in the file, in seconds")] = 0.0,
+    seconds: Annotated[
+        float | None, typer.Option(help="how much of it [dim]\\[to its end, at most 60][/dim]")
+    ] = None,
+    like: Annotated[str | None, typer.Option(help="ask by a clip of DIR: its clip_id")] = None,
+    most: Annotated[int, typer.Option("-n", "--most", min=1, help="clips shown")] = 10,
+    where: Annotated[
+        str | None, typer.Option(help="SQL condition on clips_full, e.g. 'pmos > 3.5'")
+    ] = None,
+    kept_only: Annotated[bool, typer.Option("--kept-only", help="only what was kept")] = False,
+    per_file: Annotated[
+        int | None, typer.Option(min=1, help="at most so many clips of one file")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="one JSON object a clip")] = False,
+    config_file: Annotated[
+        list[Path] | None, typer.Option("--config", help="TOML file of settings")
+    ] = None,
+    match: Annotated[
+        str | None, typer.Option(help="audio-text model that score was run with")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,
+) -> None:
+    """Find the clips nearest to a text, a sound (--audio) or another clip (--like).
+
+    By the stored embeddings: no audio of DIR is read. Exact, the whole set each time.
+    """
+    from .search import embed_sound, embed_text, embedding_of
+    from .search import search as find
+    from .show_search import print_hits, print_json
+
+    if sum(given is not None for given in (text, audio, like)) != 1:
+        raise ConfigError("give one thing to ask by: a TEXT, --audio FILE or --like CLIP_ID")
+    config = Config()
+    for path in config_file or []:
+        config = from_toml(path, config)
+    flags = {"match": match, "device": device}
+    config = config.override("models", {k: v for k, v in flags.items() if v is not None})
+    dataset = Dataset(folder)
+    if text is not None:
+        query = embed_text(dataset, text, config.models)
+    elif audio is not None:
+        query = embed_sound(dataset, audio, config.models, start, seconds)
+    else:
+        query = embedding_of(dataset, str(like))
+    found = find(dataset, query, most, where, kept_only, per_file)
+    (print_json if json_ else print_hits)(found)
+
+
+@app.command()
 def demo(
     into: Annotated[Path, typer.Argument(help="folder to make the demo set in")],
     seed: Annotated[int, typer.Option(help="what is planted, and where")] = 0,
@@ -184,6 +242,9 @@ def bench(
         low, high = figure.get("low"), figure.get("high")
         between = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
         typer.echo(f"{name:28} {figure['value']:.3f}{between}  n {figure['n']}")
+
+
+models_app.command(name="train-pmos")(train_pmos)
 
 
 @models_app.command(name="list")

@@ -48,7 +48,7 @@ class ModelsConfig:
     """Which model plays which role: `embedded` or `kind@where`."""
 
     pmos: str = setting("embedded", "p-MOS model: embedded, wav2vec2@FOLDER")
-    match: str = setting("embedded", "audio-text model: embedded, clap@FOLDER")
+    match: str = setting("embedded", "audio-text model: embedded, tagtext, clap@FOLDER")
     tagger: str = setting("embedded", "tagger: embedded")
     llm: str = setting("embedded", "LLM: embedded, none, vllm@MODEL, openai@URL#MODEL")
     device: str = setting("auto", "where models run", ("auto", "cpu", "cuda"))
@@ -86,12 +86,14 @@ class QuantizeConfig:
 class RefineConfig:
     """When a caption is replaced. The paper publishes no thresholds: these are ours."""
 
-    min_tag: float = setting(0.1, "probability from which a tag is a fact")
-    keep_original: float = setting(
-        0.0, "similarity from which an original is believed; below it the generated one is taken"
+    min_tag: float | None = setting(
+        None, "one probability from which any tag is a fact, instead of the tagger's own for each"
+    )
+    keep_original: float = setting(  # clap-mini keeps 96% of right captions of other music
+        0.15, "similarity from which an original is believed; below it the generated one is taken"
     )
     agree: float = setting(
-        0.4, "similarity of original and generated from which there is nothing to merge"
+        0.5, "similarity of original and generated from which there is nothing to merge"
     )
     rich_words: int = setting(14, "words from which an original says enough as it is")
     max_words: int = setting(60, "longest caption, in words")

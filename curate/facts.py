@@ -1,12 +1,14 @@
 """Facts heard in a clip, and the plain caption that says them.
 
 Tags are sorted into genres, instruments, moods and voices by the vocabulary below (the words that
-the embedded tagger knows and their like); what is in none of these lists is not said. The caption is
+the embedded tagger knows and their like); what is in none of these lists is not said. A tag counts
+from a probability of its own, and the one that is furthest above it is the clearest. The caption is
 a fixed sentence: the same facts always give the same words, and nothing is said that was not heard.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -40,13 +42,16 @@ FEMALE = frozenset(
 MALE = frozenset(("male", "man", "male vocal", "male voice", "male vocalists"))
 VOICES = FEMALE | MALE | {"vocal", "vocals", "singing", "voice", "choir", "choral", "opera"}
 NO_VOICES = frozenset(("no vocals", "no vocal", "no voice", "instrumental"))
+ONLY_VOICES = (VOICES | NO_VOICES) - GENRES.keys() - INSTRUMENTS.keys()
+
+RHYTHM = ("drums", "a beat")  # one of them is said, after what plays the tune
 
 MOST_INSTRUMENTS = 3
 MOST_GENRES = 2
-BESIDE = 0.6  # a second genre is said from this share of the first one's probability
+BESIDE = 0.6  # a second genre is said from this share of the first one's clearness
 CLEAR = 0.5  # confidence from which the key and a word for the pace are said
 CLEAR_BPM = 0.8  # and from which the tempo is said in BPM: it may be doubled or halved
-CLEAR_VOICE = 0.25  # probability from which voices, or their absence, are said
+CLEAR_VOICE = 0.25  # least probability for voices, or their absence, where all tags have one limit
 
 
 @dataclass(frozen=True)
@@ -68,22 +73,24 @@ class Facts:
 
 def facts_of(
     probabilities: Mapping[str, float],
-    min_tag: float,
+    limits: float | Mapping[str, float],
     tempo: tuple[float | None, float | None] = (None, None),
     key: tuple[str | None, float | None] = (None, None),
     loudness_lufs: float | None = None,
 ) -> Facts:
     """Facts from tag probabilities and, each with its confidence 0..1, tempo and key.
 
-    min_tag: probability from which a tag counts.
+    limits: probability from which a tag counts: one for all, or one a tag, and a tag that has none
+    never counts.
     """
-    ranked = sorted(probabilities.items(), key=lambda item: (-item[1], item[0]))
-    lower = [(name.lower(), p) for name, p in ranked if p >= min_tag]
-    vocals, voice = _vocals(lower)
-    words = [name for name, _ in lower]
+    lower = {name.lower(): p for name, p in probabilities.items()}
+    clear = {w: p / limit for w, p in lower.items() if p >= (limit := _limit(w, limits))}
+    ranked = sorted(clear.items(), key=lambda item: (-item[1], item[0]))
+    vocals, voice = _vocals(ranked)
+    words = [name for name, _ in ranked]
     return Facts(
-        genres=_genres(lower),
-        instruments=_say(words, INSTRUMENTS)[:MOST_INSTRUMENTS],
+        genres=_genres(ranked),
+        instruments=_instruments(words),
         moods=_say(words, MOODS)[:1],
         vocals=vocals,
         voice=voice,
@@ -93,6 +100,12 @@ def facts_of(
         loudness_lufs=loudness_lufs,
         heard=frozenset(words),
     )
+
+
+def _limit(word: str, limits: float | Mapping[str, float]) -> float:
+    if isinstance(limits, Mapping):
+        return limits.get(word, math.inf)
+    return max(limits, CLEAR_VOICE) if word in ONLY_VOICES else limits
 
 
 def mean_probabilities(
@@ -142,23 +155,33 @@ def _say(words: Sequence[str], vocabulary: Mapping[str, str]) -> tuple[str, ...]
     return tuple(dict.fromkeys(vocabulary[w] for w in words if w in vocabulary))
 
 
+def _instruments(words: Sequence[str]) -> tuple[str, ...]:
+    """The clearest instruments, then one word for the rhythm."""
+    found = _say(words, INSTRUMENTS)
+    rhythm = [word for word in RHYTHM if word in found][:1]
+    tune = [word for word in found if word not in RHYTHM]
+    return (*tune[: MOST_INSTRUMENTS - len(rhythm)], *rhythm)
+
+
 def _genres(ranked: Sequence[tuple[str, float]]) -> tuple[str, ...]:
-    """The most probable genre, and a second one where it is nearly as probable."""
+    """The clearest genre, and a second one where it is nearly as clear."""
     found = [(name, p) for name, p in ranked if name in GENRES]
     near = [name for name, p in found if p >= BESIDE * found[0][1]]
     return _say(near, GENRES)[:MOST_GENRES]
 
 
 def _vocals(ranked: Sequence[tuple[str, float]]) -> tuple[bool | None, str | None]:
-    """Whether the strongest word about voices says there are any, and whose."""
-    p_yes = max((p for name, p in ranked if name in VOICES), default=0.0)
-    p_no = max((p for name, p in ranked if name in NO_VOICES), default=0.0)
-    if p_yes == p_no or max(p_yes, p_no) < CLEAR_VOICE:
+    """Whether the clearest word about voices says there are any, and whose."""
+
+    def clearest(words: frozenset[str]) -> float:
+        return max((clear for name, clear in ranked if name in words), default=0.0)
+
+    yes, no = clearest(VOICES), clearest(NO_VOICES)
+    if yes == no:
         return None, None
-    if p_no > p_yes:
+    if no > yes:
         return False, None
-    women = max((p for name, p in ranked if name in FEMALE), default=0.0)
-    men = max((p for name, p in ranked if name in MALE), default=0.0)
+    women, men = clearest(FEMALE), clearest(MALE)
     return True, None if women == men else ("female" if women > men else "male")
 
 

@@ -31,7 +31,7 @@ from .facts import Facts, describe, facts_of, mean_probabilities
 from .listen import error_columns
 from .stage import Output, Unit, output
 
-VERSION = 1
+VERSION = 2
 FILES_A_UNIT = 8
 READS = ("clips", "clap", "tags", "music", "signal")
 PROMPTS = Path(__file__).parent / "prompts"
@@ -76,12 +76,33 @@ class RefineJob:
         match, llm = resolve(self.models.match, MATCHERS), resolve(self.models.llm, LLMS)
         ids = [match.model_id, llm.model_id if llm else "none"]
         digests = [match.digest, llm.digest if llm else ""]
+        self.limits = self._limits()
         params = asdict(self.config) | {"prompt_sha256": self.prompt_sha256}
+        params["limits_sha256"] = hashlib.sha256(repr(self.limits).encode()).hexdigest()
         self.outputs: tuple[Output, ...] = (
             output(
                 self.dataset, Caption, VERSION, params, READS, " + ".join(ids), " ".join(digests)
             ),
         )
+
+    def _limits(self) -> float | dict[str, float]:
+        """From which probability a tag counts; raises ConfigError where the tagger's own limits
+        are wanted and the stored tags are another's."""
+        if self.config.min_tag is not None:
+            return self.config.min_tag
+        from ..models.tagger import TAGGERS
+
+        tagger = resolve(self.models.tagger, TAGGERS)
+        tags = self.dataset.current("tags")
+        made_by = (tags.about["model_id"], tags.about["weights"]) if tags else ("", "")
+        if made_by != (tagger.model_id, tagger.digest):
+            raise ConfigError(
+                f"the tags in {self.dataset.root} are of {made_by[0] or 'nobody'}, and tagger = "
+                f"{self.models.tagger!r} is {tagger.model_id}, whose thresholds are its own: name "
+                "the tagger that made them, give one limit for all tags with --min-tag, or run "
+                "`qamdt-curate score` again"
+            )
+        return dict(sorted(tagger.thresholds.items()))
 
     @cached_property
     def match(self) -> Any:
@@ -186,7 +207,7 @@ class RefineJob:
         key = max(rows, key=lambda r: r["key_confidence"] or 0.0)
         return facts_of(
             mean_probabilities([(r["tag_names"], r["tag_probabilities"]) for r in rows]),
-            self.config.min_tag,
+            self.limits,
             (tempo["tempo_bpm"], tempo["tempo_confidence"]),
             (key["key"], key["key_confidence"]),
             rows[0]["loudness_lufs"],

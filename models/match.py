@@ -1,13 +1,14 @@
 """Audio-text match: sounds and texts in one space, where the cosine says how well they fit.
 
-Kinds: `embedded` (tagtext-mini, below) and `clap@FOLDER` (a CLAP model in Hugging Face's layout,
-`clap.py`). Cosines of different models are not comparable: thresholds belong to one model.
+Kinds: `embedded` (clap-mini, `clap_mini.py`), `tagtext` (tagtext-mini, below; a part of clap-mini)
+and `clap@FOLDER` (a CLAP model in Hugging Face's layout, `clap.py`). Cosines of different models
+are not comparable: thresholds belong to one model.
 
-tagtext-mini is no CLAP. Its space has one axis for each of the 100 words that musicnn was taught.
-A sound's coordinate on a word is the z-score of the word's logit against reference music. A text's
-coordinate is how near MiniLM finds the text, and each phrase of it, to the word, as a softmax over
-the words. It knows genre, instrument and mood; of tempo only slow and fast; of key, melody and
-structure nothing; and it reads "without drums" as drums. Card: weights/tagtext-mini.md.
+tagtext-mini is no trained joint space: it has one axis for each of the 100 words that musicnn was
+taught. A sound's coordinate on a word is the z-score of the word's logit against reference music.
+A text's coordinate is how near MiniLM finds the text, and each phrase of it, to the word, as a
+softmax over the words. It knows genre, instrument and mood; of tempo only slow and fast; of key,
+melody and structure nothing; and it reads "without drums" as drums. Card: weights/tagtext-mini.md.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ..audio.sound import Sound
 from ..schemas.errors import ModelError
 from . import registry
 from .ref import nowhere, somewhere
-from .tagger import MusicnnTagger
+from .tagger import Heard, MusicnnTagger
 from .text import SentenceEmbedder
 from .vectors import unit_rows
 
@@ -89,8 +90,17 @@ class Reference:
             raise ModelError(f"{file} is not a tagtext reference ({error!r})") from error
 
 
+@dataclass(frozen=True, eq=False)
+class Read:
+    """Texts as MiniLM reads them: whole [n, 384], phrases [N, 384], owner int [N]: whose phrase."""
+
+    whole: np.ndarray
+    phrases: np.ndarray
+    owner: np.ndarray
+
+
 class TagTextMatch:
-    """The embedded stand-in, tagtext-mini: musicnn for sounds, MiniLM for texts, words between.
+    """tagtext-mini: musicnn for sounds, MiniLM for texts, words between.
 
     The sound side costs nothing beyond the tagger's own pass over the same sound; a text 25 ms.
     """
@@ -114,34 +124,55 @@ class TagTextMatch:
         self._tagger.load()
 
     def embed_audio(self, sounds: Sequence[Sound]) -> np.ndarray:
-        out = np.zeros((len(sounds), self.dim), np.float32)
-        for row, heard in zip(out, self._tagger.hear(sounds), strict=True):
-            z = (heard.logits - self._reference.mean) / self._reference.deviation
-            row[:] = z.clip(-self._reference.limit, self._reference.limit)
-        return unit_rows(out)
+        if not sounds:
+            return np.zeros((0, self.dim), np.float32)
+        return self.z_scores(np.stack([heard.logits for heard in self.hear(sounds)]))
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:
         out = np.zeros((len(texts), self.dim), np.float32)
         said = [i for i, text in enumerate(texts) if text.strip()]
         if said:
-            whole = unit_rows(self._near([texts[i] for i in said]))
-            parts = [phrases(texts[i]) for i in said]
-            near = self._near([phrase for of_one in parts for phrase in of_one])
-            ends = np.cumsum([len(of_one) for of_one in parts])[:-1]
-            mean = np.array([of_one.mean(0) for of_one in np.split(near, ends)])
-            out[said] = unit_rows(whole + unit_rows(mean))
+            out[said] = self.near(self.read([texts[i] for i in said]))
         return out
 
-    def _near(self, texts: list[str]) -> np.ndarray:
-        """float32 [n, 100]: how near each text is to each word; a row sums to 1."""
-        different = sorted(set(texts))
+    def read(self, texts: Sequence[str]) -> Read:
+        """Texts, none blank, as sentence embeddings: each as a whole, and each phrase of it."""
+        parts = [phrases(text.lower()) for text in texts]
+        different = sorted({*(text.lower() for text in texts), *(p for own in parts for p in own)})
         place = {text: i for i, text in enumerate(different)}
-        near = (self._sentences.embed(different) @ self._words.T)[[place[t] for t in texts]]
+        vectors = self.sentences.embed(different)
+        owner = np.repeat(np.arange(len(texts)), [len(own) for own in parts])
+        return Read(
+            vectors[[place[text.lower()] for text in texts]],
+            vectors[[place[phrase] for own in parts for phrase in own]],
+            owner,
+        )
+
+    def near(self, read: Read) -> np.ndarray:
+        """float32 [n, 100], rows of length 1: where texts that were read stand among the words."""
+        whole, each = unit_rows(self._softmax(read.whole)), self._softmax(read.phrases)
+        ends = np.flatnonzero(np.diff(read.owner)) + 1
+        mean = np.array([of_one.mean(0) for of_one in np.split(each, ends)])
+        return unit_rows(whole + unit_rows(mean))
+
+    def _softmax(self, vectors: np.ndarray) -> np.ndarray:
+        """float32 [n, 100]: how near each vector is to each word; a row sums to 1."""
+        near = vectors @ self._words.T
         near = np.exp((near - near.max(1, keepdims=True)) / self._reference.temperature)
         return np.asarray(near / near.sum(1, keepdims=True))
 
+    def z_scores(self, logits: np.ndarray) -> np.ndarray:
+        """Rows of length 1 for musicnn's logits, float32 [n, 100]."""
+        z = (logits - self._reference.mean) / self._reference.deviation
+        return unit_rows(z.clip(-self._reference.limit, self._reference.limit))
+
+    def hear(self, sounds: Sequence[Sound]) -> list[Heard]:
+        """What musicnn heard in each sound."""
+        return self._tagger.hear(sounds)
+
     @cached_property
-    def _sentences(self) -> SentenceEmbedder:
+    def sentences(self) -> SentenceEmbedder:
+        """MiniLM, loaded at first use."""
         return SentenceEmbedder(self._cache)
 
     @cached_property
@@ -149,7 +180,7 @@ class TagTextMatch:
         """float32 [100, 384]: each word, the mean over the sentences it is put into."""
         together = np.zeros((self.dim, SentenceEmbedder.dim), np.float32)
         for prompt in self._reference.prompts:
-            together += self._sentences.embed([prompt.format(w) for w in self._reference.words])
+            together += self.sentences.embed([prompt.format(w) for w in self._reference.words])
         return unit_rows(together)
 
 
@@ -162,8 +193,15 @@ def phrases(text: str) -> list[str]:
     return [part for part in found if len(part) > 2] or [text]
 
 
-def _open_embedded(where: str, cache: Path | None = None, device: str = "cpu") -> TagTextMatch:
+def _open_embedded(where: str, cache: Path | None = None, device: str = "cpu") -> Any:
+    from .clap_mini import ClapMiniMatch
+
     nowhere("embedded", where)
+    return ClapMiniMatch(cache, device)
+
+
+def _open_tagtext(where: str, cache: Path | None = None, device: str = "cpu") -> TagTextMatch:
+    nowhere("tagtext", where)
     return TagTextMatch(cache, device)
 
 
@@ -173,4 +211,8 @@ def _open_clap(where: str, cache: Path | None = None, device: str = "cpu") -> An
     return ClapMatch(Path(somewhere("clap", where, "FOLDER")), device)
 
 
-MATCHERS: dict[str, Callable[..., Any]] = {"embedded": _open_embedded, "clap": _open_clap}
+MATCHERS: dict[str, Callable[..., Any]] = {
+    "embedded": _open_embedded,
+    "tagtext": _open_tagtext,
+    "clap": _open_clap,
+}

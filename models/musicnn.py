@@ -31,6 +31,7 @@ PATCH_SAMPLES = PATCH_FRAMES * HOP  # 47872: 2.99 s; shorter sounds are repeated
 
 # channels, frames and mel bands of each front-end filter
 TIMBRAL = ((204, 7, 38), (204, 7, 67))
+FRAMES_AT_ONCE, STEP = 24, 8  # sizes of the work at a time: what fits a processor's cache
 TEMPORAL = ((51, 128, 1), (51, 64, 1), (51, 32, 1))
 
 
@@ -48,10 +49,83 @@ class FrontBlock(nn.Module):
         self.shift = _empty(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        padded = F.pad(x, (0, 0, self.left, self.right))
-        peak = F.conv2d(padded, self.weight).amax(3) + self.bias[:, None]  # [P, C, T]
-        heard = F.relu(peak * self.sign[:, None])
+        peak = self.peak(F.pad(x, (0, 0, self.left, self.right)))
+        heard = F.relu((peak + self.bias[:, None]) * self.sign[:, None])
         return heard * self.scale[:, None] + self.shift[:, None]
+
+    def peak(self, padded: Tensor) -> Tensor:
+        """The maximum over frequency of the convolution: [P, 1, T + time - 1, F] -> [P, C, T]."""
+        return F.conv2d(padded, self.weight).amax(3)
+
+
+class WideBlock(FrontBlock):
+    """The same for filters that span many bands, by Fourier transform over the bands: half the time.
+
+    A filter of K bands over F is a product in the frequency domain of length F, where nothing wraps
+    round in the F - K + 1 places that are asked for. Counted from their middle, the places u and -u
+    are the sum and the difference of a cosine and a sine part, so their maximum is
+    cosine + |sine|, and half the places are enough. Equal to the plain form to rounding.
+    """
+
+    def peak(self, padded: Tensor) -> Tensor:
+        patches, _, long, bands = padded.shape
+        channels, _, time, _ = self.weight.shape
+        frames, bins = long - time + 1, bands // 2 + 1
+        parts = torch.view_as_real(torch.fft.rfft(padded[:, 0]))  # [P, long, bins, 2]
+        near = parts.unfold(1, time, 1)  # [P, T, bins, 2, time]
+        near = near.permute(2, 0, 1, 3, 4).reshape(bins, patches * frames, 2 * time)
+        filters, cosine, sine = self._spectra(bands)
+        found = []
+        for some in near.split(FRAMES_AT_ONCE, 1):
+            real, imaginary = (torch.bmm(some, f).view(bins, -1) for f in filters)
+            peak = (cosine @ real).add_((sine @ imaginary).abs_()).amax(0)
+            found.append(peak.view(-1, channels))
+        return torch.cat(found).view(patches, frames, channels).transpose(1, 2)
+
+    def _spectra(self, bands: int) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+        """Filters as matrices [bins, 2 * time, C] for the real and the imaginary part of the
+        product; cosines and sines [places, bins] back to the upper half of the places."""
+        if self._kept is not None and self._kept[1].device == self.weight.device:
+            return self._kept
+        span = self.weight.shape[3]
+        middle = (bands - span) / 2
+        w = torch.arange(bands // 2 + 1, dtype=torch.float64, device=self.weight.device)
+        turn = 2 * torch.pi * w / bands
+        times = (2 - ((w == 0) | (w == bands // 2)).double()) / bands  # both signs of w
+        shifted = torch.fft.rfft(self.weight[:, 0].double(), n=bands).conj()
+        shifted = shifted * torch.polar(times, turn * middle)  # [C, time, bins]
+        real, imaginary = shifted.real.permute(2, 1, 0), shifted.imag.permute(2, 1, 0)
+        filters = torch.cat([real, -imaginary], 1), torch.cat([imaginary, real], 1)
+        places = torch.arange(middle % 1, middle + 1, dtype=torch.float64, device=w.device)
+        angle = places[:, None] * turn
+        self._kept = (
+            (filters[0].float(), filters[1].float()), angle.cos().float(), angle.sin().float()
+        )  # fmt: skip
+        return self._kept
+
+    _kept: tuple[tuple[Tensor, Tensor], Tensor, Tensor] | None = None
+
+
+class LongBlock(FrontBlock):
+    """The same for filters of one band and many frames, as one product of matrices.
+
+    `STEP` frames are answered by one row, so a row of samples is copied once for all of them.
+    Equal to the plain form to rounding.
+    """
+
+    def peak(self, padded: Tensor) -> Tensor:
+        patches, _, long, bands = padded.shape
+        channels, _, time, _ = self.weight.shape
+        frames = long - time + 1
+        rows = -(-frames // STEP)
+        by_band = F.pad(padded[:, 0], (0, 0, 0, rows * STEP - frames)).transpose(1, 2).contiguous()
+        windows = by_band.unfold(2, time + STEP - 1, STEP)  # [P, F, rows, time + STEP - 1]
+        filters = self.weight.new_zeros(time + STEP - 1, STEP, channels)
+        for step in range(STEP):
+            filters[step : step + time, step] = self.weight[:, 0, :, 0].T
+        filters = filters.flatten(1)
+        found = [(of_one.flatten(0, 1) @ filters).view(bands, -1).amax(0) for of_one in windows]
+        return torch.stack(found).view(patches, -1, channels)[:, :frames].transpose(1, 2)
 
 
 class MidBlock(nn.Module):
@@ -75,8 +149,8 @@ class Network(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.input = nn.ParameterDict({"scale": _empty(1), "shift": _empty(1)})
-        self.timbral = nn.ModuleList(FrontBlock(*size) for size in TIMBRAL)
-        self.temporal = nn.ModuleList(FrontBlock(*size) for size in TEMPORAL)
+        self.timbral = nn.ModuleList(WideBlock(*size) for size in TIMBRAL)
+        self.temporal = nn.ModuleList(LongBlock(*size) for size in TEMPORAL)
         self.mid = nn.ModuleList((MidBlock(561), MidBlock(64), MidBlock(64)))
         self.dense = nn.ParameterDict(
             {"weight": _empty(200, 1506), "bias": _empty(200)}

@@ -2,8 +2,8 @@
 
 A small convolutional stem turns 160 ms of features into a token; two more carry statistics of
 the whole window (bands, cues); a wav2vec 2.0 encoder lets them talk; mean, spread and an attention
-over time are pooled into the score. Two further heads exist for training alone: which damage it is,
-and the similarity in each of the teacher's 32 bands.
+over time are pooled. From there the network guesses the similarity in each of the teacher's 32
+bands, and from both the score. One further head exists for training alone: which damage it is.
 
 Shapes: B sounds, C = MELS + CUES channels, N frames of 20 ms, L tokens of 160 ms, D width.
 """
@@ -69,14 +69,14 @@ class PmosNet(nn.Module):
             nn.GELU(),
             nn.Conv1d(64, width, 3, stride=2, padding=1),
         )
-        self.bands_token = _statistics_token(4 * MELS, width, config.dropout)
-        self.cues_token = _statistics_token(5 * CUES, width, config.dropout)
+        self.bands_token = _statistics_token(7 * MELS - 1, width, config.dropout)
+        self.cues_token = _statistics_token(6 * CUES, width, config.dropout)
         self.encoder = Wav2Vec2EncoderStableLayerNorm(_encoder_config(config))
         self.attention = nn.Linear(width, 1)
         self.pooled = nn.Sequential(
             nn.LayerNorm(5 * width), nn.Linear(5 * width, width), nn.GELU(), nn.Dropout(0.1)
         )
-        self.mos = nn.Linear(width, 1)
+        self.mos = nn.Linear(width + config.bands, 1)
         self.damage = nn.Linear(width, len(config.kinds))
         self.similarity = nn.Linear(width, config.bands)
         nn.init.constant_(self.mos.bias, MIDDLE_MOS)
@@ -92,7 +92,9 @@ class PmosNet(nn.Module):
         weight = self.attention(time).softmax(1)
         pooled = torch.cat([whole, time.mean(1), time.std(1), (weight * time).sum(1)], 1)
         one = self.pooled(pooled)  # [B, D]
-        return Heard(self.mos(one)[:, 0], self.damage(one), self.similarity(one).sigmoid())
+        similarity = self.similarity(one).sigmoid()
+        mos = self.mos(torch.cat([one, 4 * similarity - 3], 1))[:, 0]
+        return Heard(mos, self.damage(one), similarity)
 
 
 def _statistics_token(size: int, width: int, dropout: float) -> nn.Sequential:
@@ -109,15 +111,18 @@ def _quantiles(ordered: torch.Tensor, *shares: float) -> list[torch.Tensor]:
 
 
 def _band_statistics(mels: torch.Tensor) -> torch.Tensor:
-    """Mean, quiet, loud and unrest of every band: [B, 4 * MELS]."""
+    """Of every band: mean, four quantiles, unrest; and the steps of the mean from band to band."""
+    mean = mels.mean(-1)
     unrest = mels.diff(dim=-1).abs().mean(-1)
-    ordered = mels[..., ::2].sort(-1).values  # every other frame: sorting is what costs here
-    return torch.cat([mels.mean(-1), *_quantiles(ordered, 0.05, 0.95), unrest], 1)
+    ordered = mels[..., ::3].sort(-1).values  # every third frame: sorting is what costs here
+    return torch.cat(
+        [mean, *_quantiles(ordered, 0.03, 0.15, 0.5, 0.95), unrest, mean.diff(dim=1)], 1
+    )
 
 
 def _cue_statistics(cues: torch.Tensor) -> torch.Tensor:
-    """Mean, spread, low, high and highest of every cue: [B, 5 * CUES]."""
-    ends = _quantiles(cues.sort(-1).values, 0.05, 0.95, 1.0)
+    """Mean, spread, low, middle, high and highest of every cue: [B, 6 * CUES]."""
+    ends = _quantiles(cues.sort(-1).values, 0.05, 0.5, 0.95, 1.0)
     return torch.cat([cues.mean(-1), cues.std(-1), *ends], 1)
 
 

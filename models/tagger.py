@@ -5,13 +5,15 @@ guitar, metal ...) gets the mean of their two probabilities, so that every name 
 `names`. Names are lower case. A probability is an independent yes/no score of one word ("multi
 label"): they do not sum to one, and rare words score low even where they fit.
 
-Measured on music: a score ranks sounds well for one word; comparing two words on one sound needs
-the reference statistics of `match.py`.
+Measured on music: a score ranks sounds well for one word; two words cannot be compared by their
+scores. From which probability on a word may be said is a matter of the word: `thresholds`, made by
+`recipes/calibrate_tags.py`. Card: weights/tags-mini.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..audio.sound import Sound
-from ..schemas.errors import EndOfAudio
+from ..schemas.errors import EndOfAudio, ModelError
 from . import registry
 from .musicnn_tags import MSD_TAGS, MTT_TAGS
 from .ref import nowhere
@@ -35,6 +37,11 @@ class Tagger(Protocol):
     model_id: str
     digest: str
     names: tuple[str, ...]
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """name -> probability from which it may be said; a name without one is never to be."""
+        ...
 
     def load(self) -> None:
         """Make ready, so that a damaged checkpoint is found before the work begins."""
@@ -81,6 +88,11 @@ class MusicnnTagger:
         self._mean = _mean_by_name(self.labels, self.names)
         self._device = device
 
+    @cached_property
+    def thresholds(self) -> Mapping[str, float]:
+        """tags-mini: name -> probability from which it may be said. Raises ModelError."""
+        return read_thresholds(registry.path("tags-mini"), self.names)
+
     def load(self) -> None:
         """Load both networks."""
         _ = self._networks, self._bank
@@ -98,7 +110,11 @@ class MusicnnTagger:
     def probabilities(self, sounds: Sequence[Sound]) -> np.ndarray:
         if not sounds:
             return np.zeros((0, len(self.names)), np.float32)
-        return np.stack([heard.probabilities for heard in self.hear(sounds)]) @ self._mean
+        return self.by_name(np.stack([heard.probabilities for heard in self.hear(sounds)]))
+
+    def by_name(self, by_label: np.ndarray) -> np.ndarray:
+        """float32 [..., names] from [..., 100 labels]: a word known twice gets the mean."""
+        return np.asarray(by_label @ self._mean)
 
     def hear(self, sounds: Sequence[Sound]) -> list[Heard]:
         """What the networks heard in each sound; computed once a sound, by whoever asks first."""
@@ -137,6 +153,24 @@ class MusicnnTagger:
         if len(samples) == 0:
             raise EndOfAudio(f"{sound.name or 'a sound'} holds no samples to tag")
         return musicnn.patches_of(samples, self._bank)
+
+
+def read_thresholds(file: Path, names: Sequence[str]) -> dict[str, float]:
+    """name -> probability from which it may be said, of those that may be said at all.
+
+    Raises ModelError when the file is not what it should be or speaks of other names.
+    """
+    try:
+        words = json.loads(file.read_text(encoding="utf-8"))["words"]
+        found = {name: word["threshold"] for name, word in words.items()}
+        limits = {name: float(p) for name, p in found.items() if p is not None}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{file} holds no thresholds of tags ({error!r})") from error
+    if set(found) != set(names) or not all(0 < p <= 1 for p in limits.values()):
+        raise ModelError(
+            f"{file}: expected a threshold in 0..1, or null, of each of the tagger's names"
+        )
+    return limits
 
 
 @cache

@@ -17,9 +17,8 @@ from qamdt.curate.cli import app
 from qamdt.curate.config import Config, from_toml, to_toml
 from qamdt.schemas.errors import ConfigError
 
-COMMANDS = (
-    "run ingest score quantize refine filter export report status sql demo bench models".split()
-)
+STATIONS = "run ingest score quantize refine filter export report"
+COMMANDS = [*STATIONS.split(), *"status sql search demo bench models".split()]
 
 
 def test_every_command_has_help_and_stands_in_the_readme() -> None:

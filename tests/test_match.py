@@ -29,7 +29,7 @@ CAPTIONS = (
 @pytest.fixture(scope="module")
 def matcher() -> TagTextMatch:
     torch.set_num_threads(1)
-    model: TagTextMatch = resolve("embedded", MATCHERS)
+    model: TagTextMatch = resolve("tagtext", MATCHERS)
     return model
 
 
@@ -129,7 +129,7 @@ def test_the_tagger_and_the_matcher_hear_once(
 
 def test_what_is_missing_or_wrong_is_said(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match="models fetch"):
-        resolve("embedded", MATCHERS, cache=tmp_path)
+        resolve("tagtext", MATCHERS, cache=tmp_path)
     with pytest.raises(ConfigError, match="clap@FOLDER"):
         resolve("clap", MATCHERS)
     with pytest.raises(WeightsMissing, match=r"config\.json"):

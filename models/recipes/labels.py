@@ -1,101 +1,134 @@
-"""Labelled examples for p-MOS: clips, seven versions of each, and how good each version is.
+"""Labelled examples for p-MOS: clips, versions of each, and what ViSQOL says of every version.
 
-    python -m qamdt.models.recipes.labels --cache DIR --clips 1200
+    python -m qamdt.models.recipes.labels --cache DIR --workers 2
 
-A label is ViSQOL's MOS-LQO (audio mode, 1..4.73) of a version against its own clean clip, minus a
-penalty for what ViSQOL hardly hears (`PENALTIES`), never below 1. The clean version is the metric's
-top, 4.73. Silence and bare noise are 1: nothing to hear is not good music.
+A label is ViSQOL's MOS-LQO (audio mode, 48 kHz, 1..4.73) of a version against its own clean clip.
+The clean version is the metric's top, 4.73. `mended` lowers it for what ViSQOL hardly hears.
 
-Work is done in parts of 16 clips. A part is a Parquet file of labels beside a .npy file of
-features; it is written once, whole, and skipped when it is there. `--worker k/n` takes every n-th
-part.
+Clips for training (`train`, and `more`, where one more kind is drawn), dev and test come from
+different albums and composers (dev: other tracks). Versions for training and dev are drawn at
+random; the test has a plan, two families of which (`UNSEEN`) occur nowhere else.
+
+Work is done in parts of 16 clips: a Parquet file of labels beside a .npy file of int16 waves,
+written once, whole, and skipped when it is there. About 23 GB.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass, field
+import multiprocessing
+import os
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import soxr
 
 from ...audio.degrade import KINDS, degrade
-from ..pmos_front import RATE_HZ, features
-from .references import CLIP_S, Clip, Clips
+from ..pmos import CEILING
+from .references import CLIP_S, SPLITS, TRAINING, Clip, Clips
 from .visqol_fast import BANDS, FastVisqol
 
-RECIPE = "pmos-mini/1"
-SEED = 20151
+RECIPE = "pmos-mini/2"
+SEED = 20152
+RATE_HZ = 48000
+FRAMES = int(CLIP_S * RATE_HZ)
 CLIPS_A_PART = 16
-FIRST_PLAIN = 1_000_000  # numbers of clips that are used clean alone
-VERSIONS = 7
-TOP = 4.73  # ViSQOL's score of a sound against itself
+PARTS = {"test": 25, "dev": 14, "train": 200, "more": 200}  # of CLIPS_A_PART clips each
+VERSIONS = 7  # of a clip for training: the clean one and six more
+TOP = CEILING  # ViSQOL's score of a sound against itself
 
 # MOS taken off at severity 1, in proportion to severity (0..1 between the mildest and the worst
-# level of audio/degrade.py). ViSQOL compares spectra frame by frame: it gives 4.7 to a speed that
-# wanders by 3% and to hum as loud as the music. Figures are our judgement, not a listening test.
-PENALTIES = {"hum": 2.5, "wow": 2.2, "dropout": 2.2, "crackle": 1.0, "clip": 1.0, "limit": 0.4}
+# level of audio/degrade.py). ViSQOL compares spectra frame by frame: it gives 4.6 to a speed that
+# wanders by 3%, to hum as loud as the music and to short gaps. The figure is our judgement.
+PENALTIES = {"hum": 0.9, "wow": 0.9, "dropout": 0.9}
 
-WEIGHTS = {
-    "white": 1.0, "pink": 1.0, "hiss": 1.0, "hum": 1.2, "crackle": 1.2, "wow": 0.6, "clip": 1.3,
-    "limit": 0.4, "dropout": 1.2, "bits": 0.8, "reverb": 0.7, "lowpass": 1.3, "telephone": 0.5,
-    "alias": 0.6, "mp3": 1.7, "vorbis": 0.6, "opus": 0.6, "aac": 1.0,
+WEIGHTS = {  # how often a kind is drawn
+    "white": 1.0, "pink": 1.0, "hiss": 1.0, "hum": 1.0, "crackle": 1.0, "wow": 1.0, "clip": 1.0,
+    "limit": 0.6, "dropout": 1.0, "bits": 1.0, "reverb": 1.0, "lowpass": 1.4, "telephone": 0.6,
+    "alias": 0.8, "mp3": 1.6, "vorbis": 0.6, "opus": 0.8, "aac": 1.2,
 }  # fmt: skip
+WEIGHTS_MORE = WEIGHTS | {"holes": 2.0}  # of the clips in `more`
+UNSEEN = ("companding", "denoise")  # for the test alone
+CODECS = ("mp3", "vorbis", "opus", "aac")
+Plan = tuple[list[str], list[float]]  # kinds in turn, and the severity of each
 
 
 @dataclass
 class Example:
-    """One version of one clip. `kinds` and `severities` (0..1) are empty for the clean version."""
+    """One version of one clip. `kinds` and `severities` (0..1) are empty for the clean version.
 
+    role: why a version of the test is there (clean, fresh, ladder, unseen, strong); `drawn` else.
+    visqol: NaN where it was not asked for or had no answer. similarity: its 32 bands, 0..1.
+    """
+
+    split: str
     clip: int
     version: int
+    role: str
     name: str
     group: str
-    split: str
     rendered: bool
     variation: str
     kinds: list[str]
     severities: list[float]
     visqol: float = TOP
-    mos: float = TOP
     similarity: list[float] = field(default_factory=lambda: [1.0] * BANDS)
 
 
-def versions(clip: Clip, rng: np.random.Generator) -> list[tuple[list[str], list[float]]]:
-    """What is done to `clip`: nothing first, then six draws; a third of clips climbs one ladder."""
-    names, odds = list(WEIGHTS), np.array(list(WEIGHTS.values()))
-    plans: list[tuple[list[str], list[float]]] = [([], [])]
-    if rng.random() < 0.35:
-        kind = str(rng.choice(names, p=odds / odds.sum()))
-        plans += [([kind], [float(s)]) for s in np.sort(rng.uniform(0, 1, 3))]
-    while len(plans) < VERSIONS:
-        count = 2 if rng.random() < 0.12 else 1
-        kinds = [str(k) for k in rng.choice(names, count, replace=False, p=odds / odds.sum())]
-        plans.append((kinds, [float(rng.uniform(0, 1 if count == 1 else 0.7)) for _ in kinds]))
-    if rng.random() < 0.2:
-        plans[-1] = (["nothing"], [1.0])
-    return plans
+def drawn(rng: np.random.Generator, weights: dict[str, float] = WEIGHTS) -> Plan:
+    """One kind in seven of eight cases, otherwise two milder ones."""
+    names, odds = list(weights), np.array(list(weights.values()))
+    count = 2 if rng.random() < 0.13 else 1
+    kinds = [str(k) for k in rng.choice(names, count, replace=False, p=odds / odds.sum())]
+    return kinds, [float(rng.uniform(0, 1 if count == 1 else 0.7)) for _ in kinds]
 
 
-def damaged(
-    clip: Clip, kinds: list[str], severities: list[float], rng: np.random.Generator
-) -> np.ndarray:
-    """`clip` with all of `kinds` done to it in turn, mono float32 at RATE_HZ."""
+def ladder(rng: np.random.Generator, steps: int, weights: dict[str, float] = WEIGHTS) -> list[Plan]:
+    """One kind at `steps` rising levels."""
+    (kind, *_), _ = drawn(rng, weights)
+    return [([kind], [float(s)]) for s in np.sort(rng.uniform(0, 1, steps))]
+
+
+def plans(split: str, rng: np.random.Generator) -> list[tuple[str, Plan]]:
+    """(role, what is done) of each version of a clip; nothing is done to the first."""
+    found: list[tuple[str, Plan]] = [("clean", ([], []))]
+    if split == "test":
+        found += [("fresh", drawn(rng)) for _ in range(2)]
+        found += [("ladder", step) for step in ladder(rng, 2)]
+        found += [("unseen", ([kind], [float(rng.uniform(0, 1))])) for kind in UNSEEN]
+        strong = ("hum", "wow", "dropout")
+        return found + [("strong", ([kind], [float(rng.uniform(0.6, 1))])) for kind in strong]
+    weights = WEIGHTS_MORE if split == "more" else WEIGHTS
+    climbs = ladder(rng, 3, weights) if rng.random() < 0.35 else []
+    found += [("drawn", step) for step in climbs]
+    while len(found) < VERSIONS:
+        found.append(("drawn", drawn(rng, weights)))
+    if rng.random() < 0.15:
+        found[-1] = ("drawn", (["nothing"], [1.0]))
+    return found
+
+
+def damaged(clip: Clip, plan: Plan, rng: np.random.Generator) -> np.ndarray:
+    """`clip` with all of `plan` done to it in turn, mono float32 [FRAMES] at RATE_HZ."""
     samples = clip.samples
-    for kind, severity in zip(kinds, severities, strict=True):
+    if not set(plan[0]) & set(CODECS):
+        samples = samples.mean(0, keepdims=True)  # what follows is mono; a codec hears two channels
+    for kind, severity in zip(*plan, strict=True):
         if kind == "nothing":
             samples = rng.standard_normal(samples.shape) * 10.0 ** rng.uniform(-5, -1)
             samples = (samples * (rng.random() < 0.6)).astype(np.float32)
         else:
             level = KINDS[kind].at(severity)
             samples = degrade(samples, clip.rate_hz, kind, level, int(rng.integers(2**31)))
-    mono = soxr.resample(samples.mean(0), clip.rate_hz, RATE_HZ)[: int(CLIP_S * RATE_HZ)]
-    return np.pad(mono, (0, int(CLIP_S * RATE_HZ) - len(mono))).astype(np.float32)
+    mono = soxr.resample(samples.mean(0), clip.rate_hz, RATE_HZ)[:FRAMES]
+    return np.pad(mono, (0, FRAMES - len(mono))).astype(np.float32)
 
 
 def mended(visqol: float, kinds: list[str], severities: list[float]) -> float:
-    """The label: ViSQOL's score less the penalties, 1..TOP."""
+    """The label to learn: ViSQOL's score less the penalties, 1..TOP; bare noise and silence are 1:
+    nothing to hear is not good music."""
     if "nothing" in kinds:
         return 1.0
     off = sum(PENALTIES.get(k, 0.0) * s for k, s in zip(kinds, severities, strict=True))
@@ -103,77 +136,53 @@ def mended(visqol: float, kinds: list[str], severities: list[float]) -> float:
 
 
 def label(clip: Clip, teacher: FastVisqol) -> tuple[list[Example], np.ndarray]:
-    """All versions of `clip` labelled, and their features float16 [VERSIONS, channels, frames]."""
-    rng = np.random.default_rng([SEED, clip.number, 1])
-    plans = versions(clip, rng)
-    waves = [damaged(clip, kinds, severities, rng) for kinds, severities in plans]
-    measured = [k for k, (kinds, _) in enumerate(plans) if kinds and "nothing" not in kinds]
-    answers = teacher.measure(waves[0], [waves[k] for k in measured])
-    scores = dict(zip(measured, answers, strict=True))
-    examples, keep = [], []
-    for k, (kinds, severities) in enumerate(plans):
-        visqol, similarity = scores.get(k, (TOP, np.ones(BANDS, np.float32)))
-        if not np.isfinite(visqol):
-            continue  # ViSQOL has no answer where a patch is digital silence
-        keep.append(k)
-        examples.append(_example(clip, k, kinds, severities, visqol, similarity))
-    return examples, _heard([waves[k] for k in keep])
-
-
-def _example(
-    clip: Clip, version: int, kinds: list[str], severities: list[float], visqol: float,
-    similarity: np.ndarray,
-) -> Example:  # fmt: skip
+    """All versions of `clip` labelled, and their waves int16 [versions, FRAMES]."""
+    rng = np.random.default_rng([SEED, SPLITS.index(clip.split), clip.number, 1])
     source = clip.source
-    return Example(
-        clip.number, version, source.name, source.group, source.split, source.score is not None,
-        clip.variation, kinds, severities, visqol, mended(visqol, kinds, severities),
-        similarity.tolist(),
+    clean = Example(
+        clip.split, clip.number, 0, "clean", source.name, source.group, source.score is not None,
+        clip.variation, [], [],
     )  # fmt: skip
+    todo = plans(clip.split, rng)
+    if clip.number % 4 < 2:  # half of all clips are mono for the codecs too
+        clip = replace(clip, samples=clip.samples.mean(0, keepdims=True))
+    waves = [damaged(clip, plan, rng) for _, plan in todo]
+    ask = [k for k, (role, plan) in enumerate(todo) if role not in ("clean", "strong")
+           and "nothing" not in plan[0]]  # fmt: skip
+    answers = dict(zip(ask, teacher.measure(waves[0], [waves[k] for k in ask]), strict=True))
+    answers[0] = TOP, np.ones(BANDS, np.float32)
+    missing = np.nan, np.full(BANDS, np.nan, np.float32)
+    examples = []
+    for k, (role, (kinds, severities)) in enumerate(todo):
+        visqol, similarity = answers.get(k, missing)
+        examples.append(
+            replace(clean, version=k, role=role, kinds=kinds, severities=severities,
+                    visqol=visqol, similarity=similarity.tolist())
+        )  # fmt: skip
+    return examples, np.stack([_as_int16(wave) for wave in waves])
 
 
-def _heard(waves: list[np.ndarray]) -> np.ndarray:
-    """Features float16 [n, channels, frames] of mono waves of one length."""
-    import torch
-
-    with torch.no_grad():
-        return features(torch.from_numpy(np.stack(waves))).numpy().astype(np.float16)
+def _as_int16(wave: np.ndarray) -> np.ndarray:
+    """`wave` with its peak at .95 of the range: the level says nothing, so it is not kept."""
+    peak = max(float(np.abs(wave).max()), 1e-9)
+    return np.round(wave * (31000 / peak)).astype(np.int16)
 
 
-def write_part(folder: Path, part: int, clips: Clips, teacher: FastVisqol) -> int:
-    """Label part number `part` into `folder`; gives the number of examples."""
+def write_part(folder: Path, split: str, part: int, clips: Clips, teacher: FastVisqol) -> int:
+    """Label one part into `folder`; gives the number of examples."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows: list[Example] = []
-    heard = []
+    waves = []
     for number in range(part * CLIPS_A_PART, (part + 1) * CLIPS_A_PART):
-        examples, block = label(clips.clip(number), teacher)
+        examples, block = label(clips.clip(split, number), teacher)
         rows += examples
-        heard.append(block)
-    table = pa.Table.from_pylist([asdict(row) for row in rows])
-    path = folder / f"part-{part:05d}.parquet"
-    np.save(path.with_suffix(".npy"), np.concatenate(heard))
-    pq.write_table(table, path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)  # the Parquet file is the mark that the part is whole
-    return len(rows)
-
-
-def write_plain(folder: Path, part: int, clips: Clips) -> int:
-    """Clean versions alone of 64 further clips, mostly rendered: cheap, and the top needs many."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows: list[Example] = []
-    heard = []
-    for number in range(FIRST_PLAIN + 64 * part, FIRST_PLAIN + 64 * (part + 1)):
-        clip = clips.clip(number, rendered=0.75)
-        rows.append(_example(clip, 0, [], [], TOP, np.ones(BANDS, np.float32)))
-        heard.append(_heard([damaged(clip, [], [], np.random.default_rng(0))]))
-    path = folder / f"part-plain-{part:05d}.parquet"
-    np.save(path.with_suffix(".npy"), np.concatenate(heard))
+        waves.append(block)
+    path = folder / f"{split}-{part:05d}.parquet"
+    np.save(path.with_suffix(".npy"), np.concatenate(waves))
     pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows]), path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)
+    path.with_suffix(".tmp").replace(path)  # the Parquet file is the mark that the part is whole
     return len(rows)
 
 
@@ -182,32 +191,51 @@ def folder_of(cache: Path) -> Path:
     return cache / "pmos" / f"{RECIPE.replace('/', '-')}-{SEED}"
 
 
-def run(cache: Path, count: int, plain: int = 0, first: int = 0, stride: int = 1) -> None:
-    """Label `count` clips, and `plain` clean ones, as far as not done; every `stride`-th part."""
-    import torch
+def unlabelled(folder: Path, splits: tuple[str, ...] = SPLITS) -> list[tuple[str, int]]:
+    """(split, part) of what is not labelled yet, the test first."""
+    wanted = [(split, k) for split, parts in PARTS.items() if split in splits for k in range(parts)]
+    return [(s, k) for s, k in wanted if not (folder / f"{s}-{k:05d}.parquet").exists()]
 
-    torch.set_num_threads(1)
+
+@lru_cache(maxsize=1)
+def _tools(cache: Path) -> tuple[Clips, FastVisqol, FastVisqol]:
+    """What a process loads once: the music, the teacher, and the teacher in a hurry."""
+    return Clips(cache, SEED), FastVisqol(), FastVisqol(quick=True)
+
+
+def _work(given: tuple[Path, str, int]) -> int:
+    """Label one part in this process."""
+    cache, split, part = given
+    clips, exact, quick = _tools(cache)
+    return write_part(folder_of(cache), split, part, clips, quick if split in TRAINING else exact)
+
+
+def run(cache: Path, workers: int = 2, splits: tuple[str, ...] = SPLITS) -> Path:
+    """Label everything that is missing, in `workers` processes, with a progress bar; gives the
+    folder."""
+    from tqdm import tqdm
+
     folder = folder_of(cache)
     folder.mkdir(parents=True, exist_ok=True)
-    clips, teacher = Clips(cache, SEED), FastVisqol()
-    for part in range(first, count // CLIPS_A_PART, stride):
-        if not (folder / f"part-{part:05d}.parquet").exists():
-            print(f"part {part}: {write_part(folder, part, clips, teacher)} examples", flush=True)
-    for part in range(first, plain // 64, stride):
-        if not (folder / f"part-plain-{part:05d}.parquet").exists():
-            print(f"plain part {part}: {write_plain(folder, part, clips)} examples", flush=True)
+    todo = unlabelled(folder, splits)
+    if not todo:
+        return folder
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # ViSQOL's search would use every core
+    Clips(cache, SEED)  # fetches and reads what all processes need, once
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers) as pool, tqdm(total=len(todo), unit="part", smoothing=0.05) as bar:
+        for _ in pool.imap_unordered(_work, [(cache, split, part) for split, part in todo]):
+            bar.update()
+    return folder
 
 
 def main() -> None:
     """The command: see the module."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
-    parser.add_argument("--clips", type=int, default=1600)
-    parser.add_argument("--plain", type=int, default=1280)
-    parser.add_argument("--worker", default="0/1", help="k/n: take every n-th part, from k")
+    parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    first, stride = (int(x) for x in given.worker.split("/"))
-    run(given.cache, given.clips, given.plain, first, stride)
+    run(given.cache, given.workers)
 
 
 if __name__ == "__main__":

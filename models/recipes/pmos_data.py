@@ -1,4 +1,4 @@
-"""The labelled examples of `labels.py` in memory, and batches of them for training.
+"""The labelled examples of `labels.py` as features in memory, and batches of them for training.
 
 A batch is some clips and some versions of each, so that the loss can rank versions of one clip.
 Features are varied a little: level, tone, and now and then a shorter window.
@@ -15,9 +15,11 @@ import torch
 
 from ...audio.degrade import KINDS
 from ...schemas.errors import ConfigError
+from .. import pmos_front
 from ..pmos_front import MELS
+from .labels import UNSEEN, mended
 
-DAMAGES = (*KINDS, "nothing")  # outputs of the damage head
+DAMAGES = (*(k for k in KINDS if k not in UNSEEN), "nothing")  # outputs of the damage head
 LEVEL_CUES = {0: 1 / 40, 1: 1 / 40, 7: 1 / 60, 13: 1 / 60, 16: 1 / 30, 19: 1 / 30}  # step a dB
 
 
@@ -32,30 +34,74 @@ class Batch:
     clip: torch.Tensor
 
 
-class Examples:
-    """All examples of one or more splits: a table of labels and their features."""
+def heard_path(part: Path) -> Path:
+    """Where the features of a part (its .parquet file) are kept."""
+    return part.with_suffix(f".heard-{pmos_front.VERSION}.npy")
 
-    def __init__(self, folder: Path, splits: tuple[str, ...]) -> None:
+
+def hear(part: Path) -> None:
+    """Make the features float16 [n, C, N] of one labelled part, if they are not there."""
+    path = heard_path(part)
+    if path.exists():
+        return
+    waves = np.load(part.with_suffix(".npy"), mmap_mode="r")
+    heard = []
+    with torch.inference_mode():
+        for wave in waves:
+            sound = torch.from_numpy(wave[None].astype(np.float32) / 32768)
+            heard.append(pmos_front.features(sound).half().numpy())
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as out:
+        np.save(out, np.concatenate(heard))
+    temporary.replace(path)
+
+
+def hear_all(folder: Path, split: str = "") -> None:
+    """`hear` every labelled part (of one split), with a progress bar."""
+    from tqdm import tqdm
+
+    todo = [p for p in sorted(folder.glob(f"{split}*.parquet")) if not heard_path(p).exists()]
+    for part in tqdm(todo, unit="part", desc="features", disable=not todo):
+        hear(part)
+
+
+class Examples:
+    """All examples of some splits: a table of labels (`mos`, mended) and their features.
+
+    labelled: leave out what ViSQOL gave no score for, but for bare noise, which needs none.
+    """
+
+    def __init__(self, folder: Path, *splits: str, labelled: bool = True) -> None:
         tables, blocks = [], []
-        for path in sorted(folder.glob("part-*.parquet")):
+        for path in sorted(p for s in splits for p in folder.glob(f"{s}-*.parquet")):
             table = pd.read_parquet(path)
-            chosen = table["split"].isin(splits).to_numpy()
-            if chosen.any():
-                tables.append(table[chosen])
-                blocks.append(np.load(path.with_suffix(".npy"))[chosen])
+            nothing = table["kinds"].map(lambda kinds: "nothing" in kinds)
+            table.loc[nothing, "visqol"] = 1.0
+            chosen = (table["visqol"].notna() | (not labelled)).to_numpy()
+            tables.append(table[chosen])
+            blocks.append(np.load(heard_path(path))[chosen])
         if not tables:
-            raise ConfigError(f"{folder} holds no labels: run the labels recipe first")
+            raise ConfigError(f"{folder} holds no labels for {splits}: run the labels recipe first")
         self.table = pd.concat(tables, ignore_index=True)
+        self.table["mos"] = [
+            mended(v, list(k), list(s))
+            for v, k, s in zip(
+                *(self.table[c] for c in ("visqol", "kinds", "severities")), strict=True
+            )
+        ]
         self.features = torch.from_numpy(np.concatenate(blocks))  # float16 [n, C, N]
         self.mos = torch.tensor(self.table["mos"].to_numpy(), dtype=torch.float32)
-        self.clip = torch.tensor(self.table["clip"].to_numpy())
-        self.similarity = torch.from_numpy(np.stack(self.table["similarity"]).astype(np.float32))
+        clips = self.table.groupby(["split", "clip"])
+        self.clip = torch.tensor(clips.ngroup().to_numpy())
+        self.similarity = torch.from_numpy(
+            np.nan_to_num(np.stack(self.table["similarity"]).astype(np.float32))
+        )
         self.damage = torch.tensor(
             [[float(d in kinds) for d in DAMAGES] for kinds in self.table["kinds"]]
         )
-        by_clip = self.table.groupby("clip").indices
-        self._clips = [torch.from_numpy(r) for _, r in sorted(by_clip.items()) if len(r) > 1]
-        self._plain = [int(r[0]) for _, r in sorted(by_clip.items()) if len(r) == 1]
+        self._clips = [
+            torch.from_numpy(r) for _, r in sorted(self.table.groupby("clip").indices.items())
+        ]
 
     def __len__(self) -> int:
         return len(self.table)
@@ -66,25 +112,22 @@ class Examples:
         return some.mean((0, 2))[:, None], some.std((0, 2))[:, None].clamp_min(0.05)
 
     def batch(self, clips: int, versions: int, rng: np.random.Generator) -> Batch:
-        """`clips` clips with `versions` versions each (the clean one among them seven in ten)."""
+        """`clips` clips with `versions` versions each, the clean one always among them, and half as
+        many clean ones of further clips: as good music is the commonest."""
         rows: list[int] = []
         for k in rng.integers(0, len(self._clips), clips):
             own = self._clips[k].numpy()
-            drawn = rng.permutation(own)[:versions]
-            if rng.random() < 0.7 and own[0] not in drawn:
-                drawn[0] = own[0]
-            rows += drawn.tolist()
-        if self._plain:
-            rows += rng.choice(self._plain, clips // 2).tolist()
-        pick = torch.tensor(rows)
-        heard = _varied(self.features[pick].float(), self.clip[pick], rng)
+            rows += [own[0], *rng.permutation(own[1:])[: versions - 1]]
+        rows += [int(self._clips[k][0]) for k in rng.integers(0, len(self._clips), clips // 2)]
+        pick = torch.tensor(np.array(rows))
+        heard = _varied(self.features[pick].float(), rng)
         return Batch(
             heard, self.mos[pick], self.damage[pick], self.similarity[pick], self.clip[pick]
         )
 
 
-def _varied(x: torch.Tensor, clip: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Another level and tone for each example; in one of five batches a window of 2.5 to 4.5 s."""
+def _varied(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Another level and tone for each example; in one of five batches a part of the time."""
     level_db = torch.tensor(rng.normal(0, 1.0, len(x)), dtype=torch.float32)
     knots = torch.tensor(rng.normal(0, 1.2, (len(x), 1, 7)), dtype=torch.float32)
     tone_db = torch.nn.functional.interpolate(knots, MELS, mode="linear", align_corners=True)[:, 0]
@@ -92,7 +135,7 @@ def _varied(x: torch.Tensor, clip: torch.Tensor, rng: np.random.Generator) -> to
     for cue, step in LEVEL_CUES.items():
         x[:, MELS + cue] += (level_db * step)[:, None]
     if rng.random() < 0.2:
-        frames = int(rng.integers(125, 226))
+        frames = max(50, int(x.shape[2] * rng.uniform(0.3, 0.9)))
         start = int(rng.integers(0, x.shape[2] - frames + 1))
         x = x[..., start : start + frames]
     return x

@@ -1,8 +1,8 @@
 """Clean music to damage: windows of real tracks and of rendered scores, split by album or composer.
 
 Real tracks come from Debian packages with free licences, fetched at set-up into a cache folder and
-never committed. A clip is a pure function of its number: `clip(i)` is the same on every machine
-that has the same packages.
+never committed. A clip is a pure function of its split and number: the same on every machine that
+has the same packages.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import soxr
 
 from ...audio.degrade import degrade
 from .debian import fetch_package
-from .scores import TEST_COMPOSERS, Score, load_scores, render
+from .scores import TEST_COMPOSERS, Score, load_scores, render, soundfonts
 
 CLIP_S = 5.0
+SPLITS = ("train", "dev", "test", "more")
+TRAINING = ("train", "more")  # two series of clips from the same tracks
 PACKAGES = {  # package -> is it held out for the test?
     "fretsonfire-songs-muldjord": False,
     "nexuiz-music": False,
@@ -43,6 +45,7 @@ class Source:
 class Clip:
     """One clean window: samples float32 [2, CLIP_S * rate_hz] and where it came from."""
 
+    split: str
     number: int
     source: Source
     samples: np.ndarray
@@ -68,46 +71,70 @@ def sources(cache: Path) -> list[Source]:
 
 
 class Clips:
-    """`clip(i)` for i = 0, 1, 2 ...: 12% for the test, 9% for dev, 55% of all rendered."""
+    """`clip(split, i)` for i = 0, 1, 2 ...: every other one is rendered."""
 
     def __init__(self, cache: Path, seed: int) -> None:
         self.seed = seed
+        self.fonts = soundfonts(cache)
         self.pools: dict[tuple[str, bool], list[Source]] = {}
         for source in sources(cache):
             self.pools.setdefault((source.split, source.score is not None), []).append(source)
 
-    def clip(self, number: int, rendered: float = 0.55) -> Clip:
+    def clip(self, split: str, number: int) -> Clip:
         """The clip of this number, never near silence (RMS above -55 dB).
 
-        rendered: how probable a score is, rather than a recording.
+        Clips for training and dev are varied as good recordings vary; those of the test are as they
+        are, but for their level.
         """
-        rng = np.random.default_rng([self.seed, number])
-        split = str(rng.choice(["train", "dev", "test"], p=[0.79, 0.09, 0.12]))
-        pool = self.pools[split, bool(rng.random() < rendered)]
+        rng = np.random.default_rng([self.seed, SPLITS.index(split), number])
+        rendered = number % 2 == 1
+        pool = self.pools["train" if split in TRAINING else split, rendered]
         rate_hz = int(rng.choice([44100, 48000]))
         while True:
             source = pool[rng.integers(len(pool))]
-            samples = _window(source, rate_hz, rng)
+            samples = self._window(source, rate_hz, rng, vary=split != "test")
             if np.sqrt(np.mean(samples**2)) > 10 ** (-55 / 20):
                 break
-        samples, variation = _vary(samples, rate_hz, source.score is not None, rng)
-        return Clip(number, source, samples, rate_hz, variation)
+        variation = ""
+        if split != "test":
+            samples, variation = _vary(samples, rate_hz, rendered, rng)
+        level = rng.uniform(0.1, 0.99) / max(float(np.abs(samples).max()), 1e-6)
+        samples = (samples * level).astype(np.float32)
+        return Clip(split, number, source, samples, rate_hz, variation)
+
+    def _window(
+        self, source: Source, rate_hz: int, rng: np.random.Generator, vary: bool
+    ) -> np.ndarray:
+        """A random window of `source`; in training one of twelve has another piece laid over it."""
+        samples = _cut(source, rate_hz, rng, self.fonts, vary)
+        if vary and rng.random() < 0.08:
+            pool = self.pools["train", bool(rng.random() < 0.5)]
+            other = _cut(pool[rng.integers(len(pool))], rate_hz, rng, self.fonts, vary)
+            loud = [max(float(np.sqrt(np.mean(x**2))), 1e-5) for x in (samples, other)]
+            samples = samples / loud[0] + other / loud[1] * 10 ** rng.uniform(-0.8, 0)
+        return samples
 
 
-def _window(source: Source, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """A random window of `source`, played up to 12% faster or slower in a third of all cases."""
-    speed = rng.uniform(0.88, 1.12) if rng.random() < 0.33 else 1.0
+def _cut(
+    source: Source, rate_hz: int, rng: np.random.Generator, fonts: tuple[Path, ...], vary: bool
+) -> np.ndarray:
+    """A random window float32 [2, frames] of one source; a third of recordings change their speed
+    by up to 12% where `vary` says so."""
     frames = int(CLIP_S * rate_hz)
     if source.score is not None:
-        return render(source.score, CLIP_S, rate_hz, rng)
+        return render(source.score, CLIP_S, rate_hz, rng, fonts)
+    speed = rng.uniform(0.88, 1.12) if vary and rng.random() < 0.33 else 1.0
     info = sf.info(source.path)
     need = int((CLIP_S * speed + 0.2) * info.samplerate)
     start = int(rng.integers(0, max(1, info.frames - need)))
     samples = sf.read(source.path, need, start, dtype="float32", always_2d=True)[0]
     samples = soxr.resample(samples, info.samplerate * speed, rate_hz)[:frames]
     samples = np.pad(samples, ((0, frames - len(samples)), (0, 0)))
-    return np.ascontiguousarray(np.repeat(samples, 2, 1)[:, :2].T if samples.shape[1] == 1
-                                else samples[:, :2].T)  # fmt: skip
+    left, right = samples[:, 0], samples[:, -1]
+    if vary and rng.random() < 0.15:  # one channel, or the sides alone
+        side = left - right
+        left = right = side if rng.random() < 0.3 and np.std(side) > 1e-3 else left
+    return np.stack([left, right]).astype(np.float32)
 
 
 def _vary(
@@ -134,8 +161,7 @@ def _vary(
     if rng.random() < 0.08:
         samples = _rest(samples, rate_hz, rng)
         done.append("rest")
-    level = rng.uniform(0.1, 0.99) / max(float(np.abs(samples).max()), 1e-6)
-    return (samples * level).astype(np.float32), "+".join(done)
+    return samples, "+".join(done)
 
 
 def _tilt(samples: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...schemas.errors import ConfigError
+from .debian import fetch_package
 
 # composer folder of the corpus -> how many scores of it; composers that demonstrations are made
 # from (joplin, mozart, haydn, beethoven ...) are left out on purpose.
@@ -86,8 +89,14 @@ def _notes(score) -> np.ndarray:  # type: ignore[no-untyped-def]  # music21 has 
     return np.array(sorted(rows), np.float32).reshape(-1, 4)
 
 
+def soundfonts(cache: Path) -> tuple[Path, ...]:
+    """TimGM6mb and FluidR3 (GM), the second from a Debian package kept in `cache`."""
+    folder = fetch_package("fluid-soundfont-gm", cache)
+    return soundfont(), *sorted(folder.rglob("*.sf2"))
+
+
 def soundfont() -> Path:
-    """The General MIDI soundfont that pretty_midi carries."""
+    """The General MIDI soundfont that pretty_midi carries, TimGM6mb."""
     import pretty_midi
 
     path = Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
@@ -159,17 +168,39 @@ def _drum(seconds: float, quarter_s: float, rng: np.random.Generator, add) -> No
                 add(float(start_s), 0.1, DRUM_CHANNEL, key, soft=10)
 
 
-def render(score: Score, seconds: float, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """A random orchestration as sound, float32 [2, seconds * rate_hz], peak .3 to .95."""
+@lru_cache(maxsize=4)
+def _synth(rate_hz: int, font: Path) -> tuple[Any, int]:
+    """A synthesizer with `font` in it: reading a large soundfont costs half a second."""
     import tinysoundfont
 
-    events, programs = orchestrate(score, seconds, rng)
     synth = tinysoundfont.Synth(samplerate=rate_hz)
-    font = synth.sfload(str(soundfont()))
-    for channel, program in enumerate(programs):
-        synth.program_select(channel, font, 0, program)
-        synth.control_change(channel, 10, int(rng.integers(20, 108)))
-    synth.program_select(DRUM_CHANNEL, font, 128, 0, True)
+    return synth, synth.sfload(str(font))
+
+
+def render(
+    score: Score, seconds: float, rate_hz: int, rng: np.random.Generator,
+    fonts: tuple[Path, ...] = (),
+) -> np.ndarray:  # fmt: skip
+    """A random orchestration as sound, float32 [2, seconds * rate_hz], peak .3 to .95.
+
+    fonts: soundfonts to choose from; none is TimGM6mb.
+    """
+    events, programs = orchestrate(score, seconds, rng)
+    font = fonts[rng.integers(len(fonts))] if fonts else soundfont()
+    pans = [int(rng.integers(20, 108)) for _ in programs]
+    sound = play(events, programs, pans, seconds, rate_hz, font)
+    return sound * (rng.uniform(0.3, 0.95) / max(float(np.abs(sound).max()), 1e-6))
+
+
+def play(
+    events: Events, programs: list[int], pans: list[int], seconds: float, rate_hz: int, font: Path
+) -> np.ndarray:
+    """`events` as sound, float32 [2, seconds * rate_hz]: a GM program and a pan a channel."""
+    synth, number = _synth(rate_hz, font)
+    for channel, (program, pan) in enumerate(zip(programs, pans, strict=True)):
+        synth.program_select(channel, number, 0, program)
+        synth.control_change(channel, 10, pan)
+    synth.program_select(DRUM_CHANNEL, number, 128, 0, True)
     blocks, done = [], 0
     for second, channel, pitch, velocity in [*events, (seconds, 0, 0, 0)]:
         at = min(int(second * rate_hz), int(seconds * rate_hz))
@@ -180,5 +211,5 @@ def render(score: Score, seconds: float, rate_hz: int, rng: np.random.Generator)
             synth.noteon(channel, pitch, velocity)
         else:
             synth.noteoff(channel, pitch)
-    sound = np.concatenate(blocks).reshape(-1, 2).T.copy()
-    return sound * (rng.uniform(0.3, 0.95) / max(float(np.abs(sound).max()), 1e-6))
+    synth.sounds_off()  # the next piece begins in silence
+    return np.concatenate(blocks).reshape(-1, 2).T.copy()

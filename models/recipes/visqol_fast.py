@@ -3,8 +3,11 @@
 Most of ViSQOL's time goes into running 32 fourth-order filters over every frame of 80 ms only to
 take the energy of what comes out. By Parseval that energy is the frame's FFT power under the
 filters' squared magnitude, one matrix product for all frames. Beside the package's own filters this
-changes labels by about .0005 MOS. Pairs must be aligned already: no global alignment, a search
-of eight frames.
+changes labels by about .0005 MOS. Pairs must be aligned already: no global alignment.
+
+`quick` looks for each patch of .6 s within .6 s of its place instead of anywhere in the clip, and
+does not align it again: four times faster, RMS .045 MOS from the full search (150 labels), most of it
+where music repeats itself and the full search finds a better copy elsewhere.
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ def gammatone_rms(samples: np.ndarray) -> np.ndarray:
 class FastVisqol:
     """`measure(reference, degraded)`: MOS-LQO and the similarities of the 32 bands."""
 
-    def __init__(self) -> None:
+    def __init__(self, quick: bool = False) -> None:
         import visqol
         from visqol.gammatone import GammatoneSpectrogramBuilder, Spectrogram
         from visqol.visqol_manager import VisqolManager
@@ -71,7 +74,12 @@ class FastVisqol:
         self._reference: tuple[np.ndarray, np.ndarray] | None = None
         self._manager = VisqolManager()
         model = Path(visqol.__file__).parent / "model" / "libsvm_nu_svr_model.txt"
-        self._manager.init(str(model), search_window=8, disable_global_alignment=True)
+        self._manager.init(
+            str(model),
+            search_window=1 if quick else 8,  # patches to either side
+            disable_global_alignment=True,
+            disable_realignment=quick,
+        )
         self._manager.spect_builder = Builder(BANDS, LOWEST_HZ)
 
     def measure(

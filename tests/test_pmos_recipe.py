@@ -1,0 +1,156 @@
+"""How pmos-mini is made: plans of damage, labels, features, batches, a training that goes on."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from test_degrade import RATE_HZ, music
+
+from qamdt.audio.degrade import KINDS, degrade
+from qamdt.models.pmos_front import CUES, MELS, features
+from qamdt.models.recipes import pmos_eval
+from qamdt.models.recipes.labels import (
+    PENALTIES,
+    TOP,
+    UNSEEN,
+    WEIGHTS,
+    WEIGHTS_MORE,
+    Example,
+    damaged,
+    mended,
+    plans,
+)  # fmt: skip
+from qamdt.models.recipes.pmos_data import DAMAGES, Examples, hear_all
+from qamdt.models.recipes.references import SPLITS, Clip, Source
+from qamdt.models.recipes.train_pmos import Training
+
+torch.set_num_threads(1)
+
+
+def clip(split: str = "train", number: int = 2) -> Clip:
+    return Clip(split, number, Source("piece", "album", split), music(2, 2.0), RATE_HZ, "")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_plans(split: str) -> None:
+    """The clean version first; severities in range; unseen families in the test and nowhere else."""
+    kinds: set[str] = set()
+    for seed in range(200):
+        found = plans(split, np.random.default_rng(seed))
+        assert found[0] == ("clean", ([], []))
+        for _, (names, severities) in found[1:]:
+            assert names and len(names) == len(severities)
+            assert all(0 <= s <= 1 for s in severities)
+            kinds |= set(names)
+    drawn = set(WEIGHTS_MORE if split == "more" else WEIGHTS)
+    assert kinds - {"nothing"} == (drawn | set(UNSEEN) if split == "test" else drawn)
+    assert not set(UNSEEN) & (set(WEIGHTS_MORE) | set(DAMAGES))
+    assert set(WEIGHTS_MORE) | set(UNSEEN) == set(KINDS)
+
+
+def test_a_version_is_the_same_each_time() -> None:
+    """The same plan and seed give the same wave, 48 kHz mono; the clean version is the mix."""
+    made = [damaged(clip(), (["white", "mp3"], [0.4, 0.5]), np.random.default_rng(3)) for _ in "ab"]
+    np.testing.assert_array_equal(made[0], made[1])
+    plain = damaged(clip(), ([], []), np.random.default_rng(3))
+    assert plain.dtype == np.float32 and plain.shape == made[0].shape
+    assert not np.array_equal(plain, made[0])
+
+
+def test_labels_are_mended_where_the_teacher_is_deaf() -> None:
+    """Penalties grow with severity, others cost nothing, the scale is kept, nothing is 1."""
+    for kind in PENALTIES:
+        assert mended(TOP, [kind], [1.0]) < mended(TOP, [kind], [0.5]) < TOP
+    assert mended(3.2, ["white"], [1.0]) == 3.2
+    assert mended(1.1, list(PENALTIES), [1.0] * 3) == 1.0
+    assert mended(TOP, ["nothing"], [1.0]) == 1.0
+
+
+def part(folder: Path, split: str, first: int) -> None:
+    """Two clips with four versions each, labelled by a formula instead of ViSQOL."""
+    rows, waves = [], []
+    for number in (first, first + 1):
+        wave = music(1, 1.5, 48000)
+        for version, snr_db in enumerate((None, 30, 15, 0)):
+            kinds = [] if snr_db is None else ["white"]
+            row = Example(
+                split, number, version, "drawn" if version else "clean", f"t{number}", "g", False,
+                "", kinds, [0.5] * len(kinds), TOP if snr_db is None else 1 + snr_db / 10,
+            )  # fmt: skip
+            hurt = wave if snr_db is None else degrade(wave, 48000, "white", snr_db, number)
+            rows.append(asdict(row))
+            waves.append(np.round(hurt[0] * 8000).astype(np.int16))
+    path = folder / f"{split}-{first:05d}.parquet"
+    pd.DataFrame(rows).to_parquet(path)
+    np.save(path.with_suffix(".npy"), np.stack(waves))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("labels")
+    for split, first in (("train", 0), ("train", 2), ("dev", 0)):
+        part(made, split, first)
+    hear_all(made)
+    return made
+
+
+def test_examples_keep_rows_and_features_together(folder: Path) -> None:
+    """The features of a row are those of its own wave; a second hearing makes nothing new."""
+    examples = Examples(folder, "train")
+    assert len(examples) == 16 and examples.features.shape == (16, MELS + CUES, 75)
+    waves = np.load(folder / "train-00002.npy")
+    own = features(torch.from_numpy(waves[3:4].astype(np.float32) / 32768))
+    torch.testing.assert_close(examples.features[11:12].float(), own, atol=5e-3, rtol=2e-3)
+    before = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
+    hear_all(folder)
+    assert before == {p: p.stat().st_mtime_ns for p in folder.iterdir()}
+    batch = examples.batch(2, 3, np.random.default_rng(0))
+    assert batch.features.shape[0] == len(batch.mos) == 2 * 3 + 1
+    assert (batch.mos == TOP).sum() >= 3  # every clip brings its clean version
+
+
+def test_training_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
+    """Six steps at once, and three, a checkpoint and three more in a new process's state: same bits."""
+    examples = Examples(folder, "train")
+    whole = Training(examples, 6, seed=1)
+    for _ in range(6):
+        whole.step()
+    first = Training(examples, 6, seed=1)
+    for _ in range(3):
+        first.step()
+    first.save(tmp_path / "checkpoint.pt")
+    second = Training(examples, 6, seed=99)
+    second.load(tmp_path / "checkpoint.pt")
+    for _ in range(3):
+        second.step()
+    for name, tensor in whole.trained().state_dict().items():
+        assert torch.equal(tensor, second.trained().state_dict()[name]), name
+
+
+def scores(**columns: list[object]) -> pd.DataFrame:
+    return pd.DataFrame(columns)
+
+
+def test_half_clean_pairs_each_version_with_its_clean_one() -> None:
+    """As many clean rows as damaged ones, of the same clips; unlabelled ones are left out."""
+    t = scores(
+        clip=[0, 0, 0, 1, 1], version=[0, 1, 2, 0, 1], mos=[4.73, 2.0, np.nan, 4.73, 3.0],
+        role=["clean", "fresh", "fresh", "clean", "fresh"],
+    )  # fmt: skip
+    half = pmos_eval.half_clean(t)
+    assert sorted(half["clip"]) == [0, 0, 1, 1]
+    assert (half["version"] == 0).sum() == 2
+
+
+def test_order_counts_only_clear_steps() -> None:
+    """Pairs of one clip whose labels differ by over .1; right when both differ the same way."""
+    t = scores(
+        clip=[0, 0, 1, 1, 2, 2], role=["ladder"] * 6, track=list("aabbcc"),
+        mos=[4.0, 3.0, 4.0, 3.95, 2.0, 3.0], score=[3.5, 3.0, 1.0, 2.0, 3.0, 2.5],
+    )  # fmt: skip
+    steps = pmos_eval.ladder_steps(t)
+    assert len(steps) == 2
+    assert pmos_eval.in_order(steps) == 0.5
