@@ -1,8 +1,9 @@
-"""What the p-MOS network hears: 128 log-mel bands and 26 cues of damage, 50 frames a second.
+"""What the p-MOS network hears: 128 log-mel bands and 42 cues of damage, 50 frames a second.
 
 Everything is a channel over time, so any length gives the same kind of input and a window is a
 slice. The level of the sound is taken out first. The cues are for what a spectrogram blurs: flat
-tops, clicks, gaps, held samples, mains hum, and a pitch that wanders for all partials at once.
+tops, clicks, gaps, held samples, mains hum, a pitch that wanders for all partials at once, and how
+flat the spectrum is within each of 16 bands (noise fills it, a codec or a denoiser tears holes).
 
 Shapes: B sounds, T samples, N = T // 960 frames.
 """
@@ -15,16 +16,17 @@ from functools import lru_cache
 import torch
 import torchaudio
 
-VERSION = 2  # of what `features` gives; stored features of another version are made again
+VERSION = 3  # of what `features` gives; stored features of another version are made again
 RATE_HZ = 48000
 HOP = 960  # 20 ms
 FFT = 2048
 MELS = 128
-CUES = 26
+CUES = 42
 MIN_S = 1.0
 BLOCK = 120  # 2.5 ms, eight a frame
 SLOWER = 20  # to 2400 Hz, for hum
 TO_8K = 6
+FLAT = 16  # bands whose flatness is heard
 PITCH_FFT = 1024  # 128 ms at 8 kHz
 PITCH_BINS = (20, 320)  # 156 to 2500 Hz
 HUM_BASES_HZ = [base * (1 + cents) for base in (50.0, 60.0) for cents in
@@ -43,8 +45,9 @@ def features(waves: torch.Tensor) -> torch.Tensor:
 def _features(waves: torch.Tensor, frames: int) -> torch.Tensor:
     """`features` of one wave [1, T]: one at a time stays in the processor's cache."""
     waves = waves / waves.square().mean(1, keepdim=True).sqrt().clamp_min(1e-6)
-    channels = [_log_mel(waves, frames), _block_cues(waves, frames), _edge_cues(waves, frames),
-                _hum_cues(waves, frames), _pitch_cues(waves, frames)]  # fmt: skip
+    power = _power(waves, frames)
+    channels = [_log_mel(power), _block_cues(waves, frames), _edge_cues(waves, frames),
+                _hum_cues(waves, frames), _pitch_cues(waves, frames), _flatness(power)]  # fmt: skip
     return torch.cat(channels, 1)
 
 
@@ -60,12 +63,35 @@ def _window(size: int) -> torch.Tensor:
     return torch.hann_window(size)
 
 
-def _log_mel(waves: torch.Tensor, frames: int) -> torch.Tensor:
-    """log10 of mel power, the whole sound having RMS 1, scaled to about -2..1: [B, MELS, N]."""
+def _power(waves: torch.Tensor, frames: int) -> torch.Tensor:
+    """Short-time power spectrum, [B, N, FFT / 2 + 1]."""
     padded = torch.nn.functional.pad(waves, (FFT // 2, FFT // 2))
     spectrum = torch.fft.rfft(padded.unfold(1, FFT, HOP)[:, :frames] * _window(FFT))
-    power = spectrum.real.square() + spectrum.imag.square()
-    return torch.log10(power @ _mel_filters() / FFT + 1e-10).transpose(1, 2) / 3 + 1
+    return (spectrum.real.square() + spectrum.imag.square()) / FFT
+
+
+def _log_mel(power: torch.Tensor) -> torch.Tensor:
+    """log10 of mel power, the whole sound having RMS 1, scaled to about -2..1: [B, MELS, N]."""
+    return torch.log10(power @ _mel_filters() + 1e-10).transpose(1, 2) / 3 + 1
+
+
+@lru_cache(maxsize=1)
+def _flat_bands() -> torch.Tensor:
+    """[FFT / 2 + 1, FLAT]: the mean over the bins of each of FLAT bands, 150 Hz to 22 kHz."""
+    edges = torch.logspace(math.log10(150), math.log10(22000), FLAT + 1) * FFT / RATE_HZ
+    bins = torch.arange(FFT // 2 + 1)[:, None]
+    inside = ((bins >= edges[:-1].round()) & (bins < edges[1:].round())).float()
+    return inside / inside.sum(0)
+
+
+def _flatness(power: torch.Tensor) -> torch.Tensor:
+    """log10 of geometric over arithmetic mean power in each band, over 2: [B, FLAT, N].
+
+    Noise gives -.125, tones and holes less. The floor is that of 16-bit music.
+    """
+    lifted = power + 1e-8
+    flat = torch.log10(lifted) @ _flat_bands() - torch.log10(lifted @ _flat_bands())
+    return flat.transpose(1, 2) / 2
 
 
 def _log(x: torch.Tensor, floor: float = 1e-8) -> torch.Tensor:
