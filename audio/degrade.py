@@ -9,15 +9,14 @@ to the sound itself: silence stays silence.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import soundfile as sf
 import soxr
 
 from ..schemas.errors import AudioError, ConfigError
+from .codecs import aac, mp3, opus, peak_of, vorbis
 
 Effect = Callable[[np.ndarray, int, float, np.random.Generator], np.ndarray]
 
@@ -67,10 +66,6 @@ def degrade(samples: np.ndarray, rate_hz: int, kind: str, level: float, seed: in
 
 def _rms(samples: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-
-
-def _peak(samples: np.ndarray) -> float:
-    return float(np.abs(samples).max())
 
 
 def _shape_spectrum(
@@ -144,7 +139,7 @@ def crackle(x: np.ndarray, rate_hz: int, a_second: float, rng: np.random.Generat
         pulse = rng.standard_normal(length) * np.exp(-4 * np.arange(length) / length)
         pulse /= max(np.abs(pulse).max(), 1e-9)
         side = rng.uniform(0.3, 1, (x.shape[0], 1))  # a scratch is not centred in the groove
-        out[:, start : start + length] += side * pulse * _peak(x) * rng.uniform(0.15, 0.9)
+        out[:, start : start + length] += side * pulse * peak_of(x) * rng.uniform(0.15, 0.9)
     return out
 
 
@@ -169,13 +164,13 @@ def wow(x: np.ndarray, rate_hz: int, percent: float, rng: np.random.Generator) -
 
 def clip(x: np.ndarray, rate_hz: int, drive_db: float, rng: np.random.Generator) -> np.ndarray:
     """Overload: `drive_db` more than what the old peak can hold, cut flat there."""
-    peak = _peak(x)
+    peak = peak_of(x)
     return np.clip(x * 10 ** (drive_db / 20), -peak, peak)
 
 
 def limit(x: np.ndarray, rate_hz: int, drive_db: float, rng: np.random.Generator) -> np.ndarray:
     """A limiter driven `drive_db` too hard: no flat tops, but the music pumps."""
-    peak, frames = _peak(x), x.shape[1]
+    peak, frames = peak_of(x), x.shape[1]
     driven = x * 10 ** (drive_db / 20)
     hop = max(1, rate_hz // 1000)
     blocks = np.abs(np.pad(driven, ((0, 0), (0, -frames % hop)))).max(axis=0).reshape(-1, hop)
@@ -202,7 +197,7 @@ def dropout(x: np.ndarray, rate_hz: int, a_second: float, rng: np.random.Generat
 
 def bits(x: np.ndarray, rate_hz: int, depth: float, rng: np.random.Generator) -> np.ndarray:
     """Rounding to `depth` bits of the sound's own peak, without dither (fractions allowed)."""
-    step = max(_peak(x), 1e-12) / 2 ** (depth - 1)
+    step = max(peak_of(x), 1e-12) / 2 ** (depth - 1)
     return np.round(x / step) * step
 
 
@@ -219,7 +214,7 @@ def reverb(x: np.ndarray, rate_hz: int, wet_db: float, rng: np.random.Generator)
 
 def companding(x: np.ndarray, rate_hz: int, depth: float, rng: np.random.Generator) -> np.ndarray:
     """Mu-law rounding (mu = 255) to `depth` bits (fractions allowed): noise that follows the sound."""
-    peak = max(_peak(x), 1e-12)
+    peak = max(peak_of(x), 1e-12)
     return _mu_law(x / peak, 2 ** (depth - 1) - 1) * peak
 
 
@@ -292,7 +287,7 @@ def telephone(x: np.ndarray, rate_hz: int, upper_hz: float, rng: np.random.Gener
         return _lowpass_gain(hz, upper_hz) * (1 - _lowpass_gain(hz, lower_hz) ** 2)
 
     narrow = _shape_spectrum(x, rate_hz, band)
-    peak = max(_peak(narrow), 1e-12)
+    peak = max(peak_of(narrow), 1e-12)
     return _mu_law(narrow / peak, 127) * peak
 
 
@@ -302,92 +297,6 @@ def alias(x: np.ndarray, rate_hz: int, new_rate_hz: float, rng: np.random.Genera
     step = max(1.0, rate_hz / new_rate_hz)
     held = np.round(np.round(np.arange(frames) / step) * step).astype(np.int64)
     return x[:, np.clip(held, 0, frames - 1)]
-
-
-# ------------------------------------------------------------------------------------ codecs
-
-_PAD = 4096  # frames of silence on both sides: room for the codec's delay
-
-
-def mp3(x: np.ndarray, rate_hz: int, kbps: float, rng: np.random.Generator) -> np.ndarray:
-    """MP3 (LAME) at the constant rate of the format that is next to `kbps`, 32 to 320."""
-    return _coded(x, rate_hz, 44100, lambda y, hz: _through_file(
-        y, hz, format="MP3", subtype="MPEG_LAYER_III", bitrate_mode="CONSTANT",
-        compression_level=float(np.clip((320 - kbps) / 288, 0, 0.999)),  # exactly 1 is refused
-    ))  # fmt: skip
-
-
-def vorbis(x: np.ndarray, rate_hz: int, quality: float, rng: np.random.Generator) -> np.ndarray:
-    """Ogg Vorbis at `quality` 0 (64 kbit/s stereo) to 1."""
-    return _coded(x, rate_hz, 44100, lambda y, hz: _through_file(
-        y, hz, format="OGG", subtype="VORBIS",
-        compression_level=float(np.clip(1 - quality, 0, 1)),
-    ))  # fmt: skip
-
-
-def opus(x: np.ndarray, rate_hz: int, kbps: float, rng: np.random.Generator) -> np.ndarray:
-    """Ogg Opus at about `kbps` a channel (6 to 256)."""
-    return _coded(x, rate_hz, 48000, lambda y, hz: _through_file(
-        y, hz, format="OGG", subtype="OPUS",
-        compression_level=float(np.clip((256 - kbps) / 250, 0, 1)),
-    ))  # fmt: skip
-
-
-def aac(x: np.ndarray, rate_hz: int, kbps: float, rng: np.random.Generator) -> np.ndarray:
-    """AAC-LC (FFmpeg's encoder) at `kbps` over all channels."""
-    return _coded(x, rate_hz, 44100, lambda y, hz: _through_aac(y, hz, kbps))
-
-
-def _coded(
-    x: np.ndarray, rate_hz: int, codec_hz: int, code: Callable[[np.ndarray, int], np.ndarray]
-) -> np.ndarray:
-    """`x` through `code` at `codec_hz` and back, shifted to where it correlates best with `x`."""
-    if x.shape[0] > 2:
-        raise AudioError(f"{x.shape[0]} channels cannot be coded here: give one or two")
-    scale = 0.9 / max(_peak(x), 1e-6)  # no codec sees an overload that is not in the music
-    padded = np.pad(x * scale, ((0, 0), (_PAD, _PAD))).astype(np.float32)
-    sent = np.atleast_2d(soxr.resample(padded.T, rate_hz, codec_hz).T)
-    heard = np.atleast_2d(soxr.resample(code(sent, codec_hz).T, codec_hz, rate_hz).T)
-    heard = np.pad(heard, ((0, 0), (0, max(0, padded.shape[1] + _PAD - heard.shape[1]))))
-    start = _PAD + _delay(padded.mean(axis=0), heard.mean(axis=0))
-    return heard[:, start : start + x.shape[1]] / scale
-
-
-def _delay(sent: np.ndarray, heard: np.ndarray) -> int:
-    """Frames, -_PAD.._PAD, by which `heard` comes after `sent`: the maximum of correlation."""
-    size = 1 << (max(len(sent), len(heard)) + _PAD).bit_length()
-    spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(sent, size))
-    correlation = np.fft.irfft(spectrum, size)
-    lags = np.arange(-_PAD, _PAD + 1)
-    near = correlation[lags % size]
-    return int(lags[near.argmax()]) if near.max() > 0 else 0
-
-
-def _through_file(samples: np.ndarray, rate_hz: int, **settings: object) -> np.ndarray:
-    """`samples` written by soundfile into memory and read back, float32 [channels, frames]."""
-    memory = io.BytesIO()
-    with sf.SoundFile(memory, "w", rate_hz, samples.shape[0], **settings) as file:
-        for start in range(0, samples.shape[1], rate_hz):  # Vorbis overflows on one long write
-            file.write(samples[:, start : start + rate_hz].T)
-    memory.seek(0)
-    return np.ascontiguousarray(sf.read(memory, dtype="float32", always_2d=True)[0].T)
-
-
-def _through_aac(samples: np.ndarray, rate_hz: int, kbps: float) -> np.ndarray:
-    """`samples` through FFmpeg's AAC encoder and decoder in memory, one or two channels."""
-    import av
-
-    layout = "mono" if samples.shape[0] == 1 else "stereo"
-    memory = io.BytesIO()
-    with av.open(memory, "w", format="adts") as out:
-        stream = out.add_stream("aac", rate=rate_hz, layout=layout, bit_rate=int(kbps * 1000))
-        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
-        frame.sample_rate = rate_hz
-        out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    memory.seek(0)
-    with av.open(memory, "r") as back:
-        return np.concatenate([f.to_ndarray() for f in back.decode(audio=0)], axis=1)
 
 
 KINDS: dict[str, Degradation] = {

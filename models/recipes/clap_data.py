@@ -246,10 +246,6 @@ def run(cache: Path, clips: int, test_only: bool = False) -> None:
             )
 
 
-def _split(job: Track | tuple[str, int]) -> str:
-    return job.split if isinstance(job, Track) else job[0]
-
-
 def _save(path: Path, clips: list[Clip]) -> None:
     """Features, then facts: a part whose facts are there is whole."""
     if clips:
