@@ -16,6 +16,7 @@ import numpy as np
 import soxr
 
 from ..schemas.errors import AudioError, ConfigError
+from .coarse_coder import coarse_coder
 from .codecs import aac, mp3, opus, peak_of, vorbis
 
 Effect = Callable[[np.ndarray, int, float, np.random.Generator], np.ndarray]
@@ -312,6 +313,7 @@ KINDS: dict[str, Degradation] = {
     "bits": Degradation(bits, 11, 3, "bits"),
     "companding": Degradation(companding, 9, 3.5, "bits"),
     "holes": Degradation(holes, 0.01, 0.6, "share of patches", logarithmic=True),
+    "coder": Degradation(coarse_coder, -14, 12, "dB of step above a band's level"),
     "denoise": Degradation(denoise, 1.5, 60, "times a band's quiet level", logarithmic=True),
     "reverb": Degradation(reverb, -24, 6, "dB against the dry sound"),
     "lowpass": Degradation(lowpass, 16000, 1500, "Hz", logarithmic=True),

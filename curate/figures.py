@@ -1,11 +1,13 @@
 """Measure the line and write figures/line.json: one figure a name, with the command that prints it.
 
-python -m qamdt.curate.figures --out figures/line.json [--only demo,listen,driver,chaos]
+python -m qamdt.curate.figures --out figures/line.json [--only demo,listen,driver,chaos,facts,search]
 
 demo_s, demo_*_auc, demo_*_recall   the demo set, made and curated, compared with its truth
 listen_x_realtime                   seconds of real music heard per second of the score station
 driver_mb_1k, driver_mb_20k         peak memory of the driver at 1,000 and 20,000 clips
 chaos_rounds, chaos_lost, chaos_doubled   kills at random moments
+facts_*                             what captions say of held-out pieces, against the truth
+search_s, search_mb                 a search among a million clips
 """
 
 from __future__ import annotations
@@ -118,11 +120,27 @@ def measure_chaos(work: Path) -> Figures:
     }
 
 
+def measure_facts(work: Path) -> Figures:
+    """What captions say of held-out pieces; their clips are kept in the cache."""
+    from .bench_facts import figures
+
+    return figures()
+
+
+def measure_searching(work: Path) -> Figures:
+    """A search among a million clips."""
+    from .bench_search import measure_search
+
+    return measure_search(work)
+
+
 PARTS: dict[str, Callable[[Path], Figures]] = {
     "demo": measure_demo,
     "listen": measure_listening,
     "driver": measure_driver,
     "chaos": measure_chaos,
+    "facts": measure_facts,
+    "search": measure_searching,
 }
 
 
@@ -189,7 +207,7 @@ def main(
             shutil.rmtree(work, ignore_errors=True)
         write_figures(out, measured)
         for name, f in measured.items():
-            print(f"{name:28} {f['value']} {f['unit']}")
+            print(f"{name:32} {round(f['value'], 4)} {f['unit']}")
 
 
 if __name__ == "__main__":

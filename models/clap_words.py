@@ -69,26 +69,6 @@ def read(texts: Sequence[str]) -> np.ndarray:
     )
 
 
-def tempo_of(rows: np.ndarray) -> np.ndarray:
-    return rows[:, :TEMPI]
-
-
-def key_of(rows: np.ndarray) -> np.ndarray:
-    return rows[:, TEMPI : TEMPI + 24]
-
-
-def mode_of(rows: np.ndarray) -> np.ndarray:
-    """[n, 1]: 1 major, -1 minor, 0 not said."""
-    at = TEMPI + 24 + 7
-    return rows[:, at : at + 1] - rows[:, at + 1 : at + 2]
-
-
-def drums_of(rows: np.ndarray) -> np.ndarray:
-    """[n, 1]: 1 with drums, -1 without, 0 not said."""
-    at = TEMPI + 24 + 9
-    return rows[:, at + 1 : at + 2] - rows[:, at : at + 1]
-
-
 def bump(bpm: float, spread: float = SPREAD_OCTAVES) -> np.ndarray:
     """float32 [24]: a bell over `TEMPO_BPM` around `bpm`, in octaves; sums to 1."""
     bell = np.exp(-0.5 * (np.log2(TEMPO_BPM / bpm) / spread) ** 2)

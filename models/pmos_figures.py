@@ -47,24 +47,6 @@ def rmse(table: pd.DataFrame) -> float:
     return math.sqrt(np.mean(error**2)) if len(error) else math.nan
 
 
-def pair_order(table: pd.DataFrame, gap: float = 0.0, within: str | None = None) -> float:
-    """Share 0..1 of pairs whose labels differ by more than `gap` that the scores put in order.
-
-    A tie of scores counts half. within: only pairs that share this column's value. Exact, in
-    O(n log^2 n): every pair counts.
-    """
-    if len(table) == 0:
-        return math.nan
-    groups = [table] if within is None else [part for _, part in table.groupby(within)]
-    counted = [
-        _pairs_in_order(part["mos"].to_numpy(float), part["score"].to_numpy(float), gap)
-        for part in groups
-        if len(part) > 1
-    ]
-    right, pairs = np.sum(counted, axis=0) if counted else (0.0, 0.0)
-    return float(right / pairs) if pairs else math.nan
-
-
 def interval(
     table: pd.DataFrame, measure: Measure, over: str, tries: int = 500, seed: int = 0
 ) -> Estimate:
@@ -142,28 +124,3 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     if _constant(a) or _constant(b):
         return math.nan
     return float(np.corrcoef(a, b)[0, 1])
-
-
-def _pairs_in_order(mos: np.ndarray, score: np.ndarray, gap: float) -> tuple[float, float]:
-    """(pairs in order, a tie counting half; pairs) among all pairs with labels over `gap` apart.
-
-    Rows are sorted by label, so those labelled lower by more than `gap` are a prefix of length k.
-    A prefix is a union of sorted blocks of powers of two, the binary digits of k: in each, the
-    lower scores are found by bisection.
-    """
-    order = np.argsort(mos, kind="stable")
-    mos = mos[order]
-    ranks = np.unique(score[order], return_inverse=True)[1].astype(np.int64)
-    n = len(ranks)
-    prefix = np.searchsorted(mos, mos - gap, side="left")  # of each row: how many are lower
-    right = 0.0
-    for bit in range(n.bit_length()):
-        keys = np.sort((np.arange(n) >> bit) * n + ranks)
-        asking = np.flatnonzero(prefix >> bit & 1)
-        block = prefix[asking] >> (bit + 1) << 1
-        first = block << bit  # where the block begins in `keys`, as blocks before it are full
-        wanted = block * n + ranks[asking]
-        below = np.searchsorted(keys, wanted, side="left") - first
-        up_to = np.searchsorted(keys, wanted, side="right") - first
-        right += (below + up_to).sum() / 2
-    return right, float(prefix.sum())

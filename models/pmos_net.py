@@ -28,10 +28,10 @@ class NetConfig:
     """Sizes of the network; `kinds` are the names of the damage head's outputs."""
 
     kinds: tuple[str, ...]
-    width: int = 128
-    layers: int = 3
+    width: int = 160
+    layers: int = 4
     heads: int = 4
-    inner: int = 512
+    inner: int = 640
     bands: int = 32
     dropout: float = 0.1
 
@@ -95,6 +95,18 @@ class PmosNet(nn.Module):
         similarity = self.similarity(one).sigmoid()
         mos = self.mos(torch.cat([one, 4 * similarity - 3], 1))[:, 0]
         return Heard(mos, self.damage(one), similarity)
+
+
+class PmosEnsemble(nn.Module):
+    """The mean of what several networks of one shape answer: they err in different places."""
+
+    def __init__(self, config: NetConfig, members: int) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(PmosNet(config) for _ in range(members))
+
+    def forward(self, features: torch.Tensor) -> Heard:
+        answers = [net(features) for net in self.nets]
+        return Heard(*(torch.stack(of_one).mean(0) for of_one in zip(*answers, strict=True)))
 
 
 def _statistics_token(size: int, width: int, dropout: float) -> nn.Sequential:

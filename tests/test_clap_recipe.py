@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from test_clap_mini import mode_of, tempo_of
 
 from qamdt.models import clap_words, musicnn
 from qamdt.models.recipes import clap_arrange, clap_captions, clap_eval, clap_exam
@@ -68,7 +69,7 @@ def test_a_caption_says_the_facts(seed: int, wording: int) -> None:
     text = clap_captions.write(FULL, wording, np.random.default_rng(seed))
     row = clap_words.read([text])
     assert "oboe" in text.lower() and "piano" in text and "double bass" in text
-    assert clap_words.mode_of(row)[0, 0] == -1 and clap_words.tempo_of(row).any()
+    assert mode_of(row)[0, 0] == -1 and tempo_of(row).any()
 
 
 @given(st.integers(0, 2**31), st.sampled_from(ATTRIBUTES))

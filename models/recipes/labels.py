@@ -5,12 +5,12 @@
 A label is ViSQOL's MOS-LQO (audio mode, 48 kHz, 1..4.73) of a version against its own clean clip.
 The clean version is the metric's top, 4.73. `mended` lowers it for what ViSQOL hardly hears.
 
-Clips for training (`train`, and `more`, where one more kind is drawn), dev and test come from
-different albums and composers (dev: other tracks). Versions for training and dev are drawn at
-random; the test has a plan, two families of which (`UNSEEN`) occur nowhere else.
+Clips for training and test come from different albums and composers, those for dev from other
+tracks and scores. Versions for training and dev are drawn at random; the test has a plan, two
+families of which (`UNSEEN`) occur nowhere else.
 
 Work is done in parts of 16 clips: a Parquet file of labels beside a .npy file of int16 waves,
-written once, whole, and skipped when it is there. About 13 GB.
+written once, whole, and skipped when it is there. About 3.4 MB a clip.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ import soxr
 
 from ...audio.degrade import KINDS, degrade
 from ..pmos import CEILING
-from .references import CLIP_S, SPLITS, TRAINING, Clip, Clips
+from .references import CLIP_S, SPLITS, Clip, Clips
 from .visqol_fast import BANDS, FastVisqol
 
-RECIPE = "pmos-mini/2"
+RECIPE = "pmos-mini/3"
 SEED = 20152
 RATE_HZ = 48000
 FRAMES = int(CLIP_S * RATE_HZ)
 CLIPS_A_PART = 16
-PARTS = {"test": 25, "dev": 14, "train": 200, "more": 40}  # of CLIPS_A_PART clips each
+PARTS = {"test": 25, "dev": 16, "train": 520}  # of CLIPS_A_PART clips each
 VERSIONS = 7  # of a clip for training: the clean one and six more
 TOP = CEILING  # ViSQOL's score of a sound against itself
 
@@ -44,12 +44,12 @@ TOP = CEILING  # ViSQOL's score of a sound against itself
 # wanders by 3%, to hum as loud as the music and to short gaps. The figure is our judgement.
 PENALTIES = {"hum": 0.9, "wow": 0.9, "dropout": 0.9}
 
-WEIGHTS = {  # how often a kind is drawn
+WEIGHTS_TEST = {  # how often a kind is drawn
     "white": 1.0, "pink": 1.0, "hiss": 1.0, "hum": 1.0, "crackle": 1.0, "wow": 1.0, "clip": 1.0,
     "limit": 0.6, "dropout": 1.0, "bits": 1.0, "reverb": 1.0, "lowpass": 1.4, "telephone": 0.6,
     "alias": 0.8, "mp3": 1.6, "vorbis": 0.6, "opus": 0.8, "aac": 1.2,
 }  # fmt: skip
-WEIGHTS_MORE = WEIGHTS | {"holes": 2.0}  # of the clips in `more`
+WEIGHTS = WEIGHTS_TEST | {"holes": 0.6, "coder": 1.6}  # for training and dev
 UNSEEN = ("companding", "denoise")  # for the test alone
 CODECS = ("mp3", "vorbis", "opus", "aac")
 Plan = tuple[list[str], list[float]]  # kinds in turn, and the severity of each
@@ -95,16 +95,15 @@ def plans(split: str, rng: np.random.Generator) -> list[tuple[str, Plan]]:
     """(role, what is done) of each version of a clip; nothing is done to the first."""
     found: list[tuple[str, Plan]] = [("clean", ([], []))]
     if split == "test":
-        found += [("fresh", drawn(rng)) for _ in range(2)]
-        found += [("ladder", step) for step in ladder(rng, 2)]
+        found += [("fresh", drawn(rng, WEIGHTS_TEST)) for _ in range(2)]
+        found += [("ladder", step) for step in ladder(rng, 2, WEIGHTS_TEST)]
         found += [("unseen", ([kind], [float(rng.uniform(0, 1))])) for kind in UNSEEN]
         strong = ("hum", "wow", "dropout")
         return found + [("strong", ([kind], [float(rng.uniform(0.6, 1))])) for kind in strong]
-    weights = WEIGHTS_MORE if split == "more" else WEIGHTS
-    climbs = ladder(rng, 3, weights) if rng.random() < 0.35 else []
+    climbs = ladder(rng, 3) if rng.random() < 0.35 else []
     found += [("drawn", step) for step in climbs]
     while len(found) < VERSIONS:
-        found.append(("drawn", drawn(rng, weights)))
+        found.append(("drawn", drawn(rng)))
     if rng.random() < 0.15:
         found[-1] = ("drawn", (["nothing"], [1.0]))
     return found
@@ -207,7 +206,7 @@ def _work(given: tuple[Path, str, int]) -> int:
     """Label one part in this process."""
     cache, split, part = given
     clips, exact, quick = _tools(cache)
-    return write_part(folder_of(cache), split, part, clips, quick if split in TRAINING else exact)
+    return write_part(folder_of(cache), split, part, clips, quick if split == "train" else exact)
 
 
 def run(cache: Path, workers: int = 2, splits: tuple[str, ...] = SPLITS) -> Path:

@@ -1,4 +1,4 @@
-"""The labelled examples of `labels.py` as features in memory, and batches of them for training.
+"""The labelled examples of `labels.py` as features on disk, and batches of them for training.
 
 A batch is some clips and some versions of each, so that the loss can rank versions of one clip.
 Features are varied a little: level, tone, and now and then a shorter window.
@@ -6,6 +6,8 @@ Features are varied a little: level, tone, and now and then a shorter window.
 
 from __future__ import annotations
 
+import multiprocessing
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,7 @@ def heard_path(part: Path) -> Path:
 
 def hear(part: Path) -> None:
     """Make the features float16 [n, C, N] of one labelled part, if they are not there."""
+    torch.set_num_threads(1)  # so that the bits are the same in every process
     path = heard_path(part)
     if path.exists():
         return
@@ -56,30 +59,40 @@ def hear(part: Path) -> None:
     temporary.replace(path)
 
 
-def hear_all(folder: Path, split: str = "") -> None:
-    """`hear` every labelled part (of one split), with a progress bar."""
+def hear_all(folder: Path, split: str = "", workers: int = 1) -> None:
+    """`hear` every labelled part (of one split) in `workers` processes, with a progress bar."""
     from tqdm import tqdm
 
     todo = [p for p in sorted(folder.glob(f"{split}*.parquet")) if not heard_path(p).exists()]
-    for part in tqdm(todo, unit="part", desc="features", disable=not todo):
-        hear(part)
+    with tqdm(total=len(todo), unit="part", desc="features", disable=not todo) as bar:
+        if workers == 1:
+            for part in todo:
+                hear(part)
+                bar.update()
+        elif todo:
+            with multiprocessing.get_context("spawn").Pool(workers) as pool:
+                for _ in pool.imap_unordered(hear, todo):
+                    bar.update()
 
 
 class Examples:
     """All examples of some splits: a table of labels (`mos`, mended) and their features.
 
+    Features stay on disk and are read by the row, so that several trainings share them.
     labelled: leave out what ViSQOL gave no score for, but for bare noise, which needs none.
     """
 
     def __init__(self, folder: Path, *splits: str, labelled: bool = True) -> None:
-        tables, blocks = [], []
+        tables = []
+        self._places: list[tuple[np.ndarray, int]] = []  # of each example: its part and row there
         for path in sorted(p for s in splits for p in folder.glob(f"{s}-*.parquet")):
             table = pd.read_parquet(path)
             nothing = table["kinds"].map(lambda kinds: "nothing" in kinds)
             table.loc[nothing, "visqol"] = 1.0
             chosen = (table["visqol"].notna() | (not labelled)).to_numpy()
             tables.append(table[chosen])
-            blocks.append(np.load(heard_path(path))[chosen])
+            heard = np.load(heard_path(path), mmap_mode="r")
+            self._places += [(heard, row) for row in np.flatnonzero(chosen)]
         if not tables:
             raise ConfigError(f"{folder} holds no labels for {splits}: run the labels recipe first")
         self.table = pd.concat(tables, ignore_index=True)
@@ -89,7 +102,6 @@ class Examples:
                 *(self.table[c] for c in ("visqol", "kinds", "severities")), strict=True
             )
         ]
-        self.features = torch.from_numpy(np.concatenate(blocks))  # float16 [n, C, N]
         self.mos = torch.tensor(self.table["mos"].to_numpy(), dtype=torch.float32)
         clips = self.table.groupby(["split", "clip"])
         self.clip = torch.tensor(clips.ngroup().to_numpy())
@@ -106,9 +118,14 @@ class Examples:
     def __len__(self) -> int:
         return len(self.table)
 
+    def features(self, rows: Iterable[int]) -> torch.Tensor:
+        """float32 [len(rows), C, N]."""
+        found = [heard[row] for heard, row in (self._places[k] for k in rows)]
+        return torch.from_numpy(np.stack(found)).float()
+
     def center_and_scale(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and deviation of every channel, [C, 1] each, from up to 1000 examples."""
-        some = self.features[:: max(1, len(self) // 1000)].float()
+        some = self.features(range(0, len(self), max(1, len(self) // 1000)))
         return some.mean((0, 2))[:, None], some.std((0, 2))[:, None].clamp_min(0.05)
 
     def batch(self, clips: int, versions: int, rng: np.random.Generator) -> Batch:
@@ -120,7 +137,7 @@ class Examples:
             rows += [own[0], *rng.permutation(own[1:])[: versions - 1]]
         rows += [int(self._clips[k][0]) for k in rng.integers(0, len(self._clips), clips // 2)]
         pick = torch.tensor(np.array(rows))
-        heard = _varied(self.features[pick].float(), rng)
+        heard = _varied(self.features(rows), rng)
         return Batch(
             heard, self.mos[pick], self.damage[pick], self.similarity[pick], self.clip[pick]
         )

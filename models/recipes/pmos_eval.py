@@ -32,10 +32,11 @@ GENRES = {  # of the held-out groups
 STRONG = ("hum", "wow", "dropout")
 
 
-def predict(net: torch.nn.Module, features: torch.Tensor) -> np.ndarray:
-    """Scores float64 [n], clamped to 1..5, of features float16 [n, C, N]."""
+def predict(net: torch.nn.Module, examples: Examples) -> np.ndarray:
+    """Scores float64 [n], clamped to 1..5."""
+    blocks = torch.arange(len(examples)).split(32)
     with torch.inference_mode():
-        out = [net(block.float()).mos.float() for block in features.split(32)]
+        out = [net(examples.features(block.tolist())).mos.float() for block in blocks]
     return torch.cat(out).clamp(1, 5).double().numpy()
 
 
@@ -50,7 +51,7 @@ def scored(net: torch.nn.Module, examples: Examples) -> pd.DataFrame:
     Also `track` (the recording or score), `kind`, `severity` (the largest) and `clean_score` (of
     the same clip).
     """
-    t = examples.table.assign(score=predict(net, examples.features))
+    t = examples.table.assign(score=predict(net, examples))
     clean = t[t["version"] == 0].set_index("clip")["score"]
     return t.assign(
         mended=t["mos"], mos=t["visqol"], track=t["name"], clean_score=t["clip"].map(clean),

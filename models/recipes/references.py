@@ -16,11 +16,10 @@ import soxr
 
 from ...audio.degrade import degrade
 from .debian import fetch_package
-from .scores import TEST_COMPOSERS, Score, load_scores, render, soundfonts
+from .scores import TEST_COMPOSERS, Score, load_scores, more_soundfonts, render, soundfonts
 
 CLIP_S = 5.0
-SPLITS = ("train", "dev", "test", "more")
-TRAINING = ("train", "more")  # two series of clips from the same tracks
+SPLITS = ("train", "dev", "test")
 PACKAGES = {  # package -> is it held out for the test?
     "fretsonfire-songs-muldjord": False,
     "nexuiz-music": False,
@@ -75,7 +74,8 @@ class Clips:
 
     def __init__(self, cache: Path, seed: int) -> None:
         self.seed = seed
-        self.fonts = soundfonts(cache)
+        self.fonts = soundfonts(cache)  # the test's
+        self.more_fonts = (*self.fonts, *more_soundfonts(cache))
         self.pools: dict[tuple[str, bool], list[Source]] = {}
         for source in sources(cache):
             self.pools.setdefault((source.split, source.score is not None), []).append(source)
@@ -88,7 +88,7 @@ class Clips:
         """
         rng = np.random.default_rng([self.seed, SPLITS.index(split), number])
         rendered = number % 2 == 1
-        pool = self.pools["train" if split in TRAINING else split, rendered]
+        pool = self.pools[split, rendered]
         rate_hz = int(rng.choice([44100, 48000]))
         while True:
             source = pool[rng.integers(len(pool))]
@@ -105,11 +105,12 @@ class Clips:
     def _window(
         self, source: Source, rate_hz: int, rng: np.random.Generator, vary: bool
     ) -> np.ndarray:
-        """A random window of `source`; in training one of twelve has another piece laid over it."""
-        samples = _cut(source, rate_hz, rng, self.fonts, vary)
-        if vary and rng.random() < 0.08:
+        """A random window of `source`; in training one of eight has another piece laid over it."""
+        fonts = self.more_fonts if vary else self.fonts
+        samples = _cut(source, rate_hz, rng, fonts, vary)
+        if vary and rng.random() < 0.12:
             pool = self.pools["train", bool(rng.random() < 0.5)]
-            other = _cut(pool[rng.integers(len(pool))], rate_hz, rng, self.fonts, vary)
+            other = _cut(pool[rng.integers(len(pool))], rate_hz, rng, fonts, vary)
             loud = [max(float(np.sqrt(np.mean(x**2))), 1e-5) for x in (samples, other)]
             samples = samples / loud[0] + other / loud[1] * 10 ** rng.uniform(-0.8, 0)
         return samples

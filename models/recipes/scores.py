@@ -95,6 +95,12 @@ def soundfonts(cache: Path) -> tuple[Path, ...]:
     return soundfont(), *sorted(folder.rglob("*.sf2"))
 
 
+def more_soundfonts(cache: Path) -> tuple[Path, ...]:
+    """Two banks of other sounds, from Debian packages: FM synthesis (OPL3) and Csound's GM bank."""
+    folders = [fetch_package(p, cache) for p in ("opl3-soundfont", "csound-soundfont")]
+    return tuple(sorted(folder.rglob("*.sf2"))[0] for folder in folders)
+
+
 def soundfont() -> Path:
     """The General MIDI soundfont that pretty_midi carries, TimGM6mb."""
     import pretty_midi
@@ -168,7 +174,7 @@ def _drum(seconds: float, quarter_s: float, rng: np.random.Generator, add) -> No
                 add(float(start_s), 0.1, DRUM_CHANNEL, key, soft=10)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _synth(rate_hz: int, font: Path) -> tuple[Any, int]:
     """A synthesizer with `font` in it: reading a large soundfont costs half a second."""
     import tinysoundfont
