@@ -17,7 +17,7 @@ endif
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
-  real-music train-pmos train-clap calibrate-tags eval-models figures-line clean
+  real-music train-pmos train-clap calibrate-tags eval-models figures-line quote clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -98,6 +98,9 @@ eval-models: $(VENV)/.pmos $(VENV)/.models  ## measure the embedded models: figu
 
 figures-line: $(VENV)/.models  ## measure the line: figures/line.json
 	$(BIN)/python -m qamdt.curate.figures --out figures/line.json
+
+quote: $(VENV)/.core  ## bring the figures that documents quote up to figures/*.json
+	$(BIN)/python -m qamdt.schemas.quote README.md models/weights/*-mini.md
 
 clean:  ## remove the environment and what was made
 	rm -rf $(VENV) .typing out build *.egg-info

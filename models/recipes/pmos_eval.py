@@ -91,6 +91,12 @@ def in_order(steps: pd.DataFrame) -> float:
     return float((np.sign(steps["label"]) == np.sign(steps["heard"])).mean())
 
 
+def noisy_labels(t: pd.DataFrame, deviation: float = 0.05) -> pd.DataFrame:
+    """The labels with a little noise in place of the scores: what ties and crowding leave possible."""
+    noise = np.random.default_rng(0).normal(0, deviation, len(t))
+    return under_ceiling(t.assign(score=t["mos"] + noise))
+
+
 def measured(t: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, Measure, str]]:
     """(name, rows, measure, unit) of every figure."""
     raw = half_clean(t)
@@ -103,6 +109,7 @@ def measured(t: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, Measure, str]
     yield "pmos_pearson_uncut", raw, pearson, "coefficient"
     yield "pmos_rmse_uncut", raw, rmse, "MOS"
     yield "pmos_spearman_uncut", raw, spearman, "coefficient"
+    yield "pmos_spearman_of_labels", noisy_labels(half), spearman, "coefficient"
     mended = half.assign(mos=half["mended"])
     yield "pmos_pearson_mended", mended, pearson, "coefficient"
     yield "pmos_rmse_mended", mended, rmse, "MOS"
