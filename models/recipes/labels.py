@@ -18,8 +18,9 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ SEED = 20152
 RATE_HZ = 48000
 FRAMES = int(CLIP_S * RATE_HZ)
 CLIPS_A_PART = 16
-PARTS = {"test": 25, "dev": 16, "train": 520}  # of CLIPS_A_PART clips each
+PARTS = {"test": 25, "dev": 16, "train": 420}  # of CLIPS_A_PART clips each
 VERSIONS = 7  # of a clip for training: the clean one and six more
 TOP = CEILING  # ViSQOL's score of a sound against itself
 
@@ -52,6 +53,7 @@ WEIGHTS_TEST = {  # how often a kind is drawn
 WEIGHTS = WEIGHTS_TEST | {"holes": 0.6, "coder": 1.6}  # for training and dev
 UNSEEN = ("companding", "denoise")  # for the test alone
 CODECS = ("mp3", "vorbis", "opus", "aac")
+Then = Callable[[Path], None]
 Plan = tuple[list[str], list[float]]  # kinds in turn, and the severity of each
 
 
@@ -167,8 +169,8 @@ def _as_int16(wave: np.ndarray) -> np.ndarray:
     return np.round(wave * (31000 / peak)).astype(np.int16)
 
 
-def write_part(folder: Path, split: str, part: int, clips: Clips, teacher: FastVisqol) -> int:
-    """Label one part into `folder`; gives the number of examples."""
+def write_part(folder: Path, split: str, part: int, clips: Clips, teacher: FastVisqol) -> Path:
+    """Label one part into `folder`; gives the path of its labels."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -182,7 +184,7 @@ def write_part(folder: Path, split: str, part: int, clips: Clips, teacher: FastV
     np.save(path.with_suffix(".npy"), np.concatenate(waves))
     pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows]), path.with_suffix(".tmp"))
     path.with_suffix(".tmp").replace(path)  # the Parquet file is the mark that the part is whole
-    return len(rows)
+    return path
 
 
 def folder_of(cache: Path) -> Path:
@@ -202,16 +204,24 @@ def _tools(cache: Path) -> tuple[Clips, FastVisqol, FastVisqol]:
     return Clips(cache, SEED), FastVisqol(), FastVisqol(quick=True)
 
 
-def _work(given: tuple[Path, str, int]) -> int:
+def _work(cache: Path, then: Then | None, todo: tuple[str, int]) -> None:
     """Label one part in this process."""
-    cache, split, part = given
+    split, part = todo
     clips, exact, quick = _tools(cache)
-    return write_part(folder_of(cache), split, part, clips, quick if split == "train" else exact)
+    teacher = quick if split == "train" else exact
+    path = write_part(folder_of(cache), split, part, clips, teacher)
+    if then:
+        then(path)
 
 
-def run(cache: Path, workers: int = 2, splits: tuple[str, ...] = SPLITS) -> Path:
+def run(
+    cache: Path, workers: int = 2, splits: tuple[str, ...] = SPLITS, then: Then | None = None
+) -> Path:
     """Label everything that is missing, in `workers` processes, with a progress bar; gives the
-    folder."""
+    folder.
+
+    then: called with the labels of each part made, while its waves are still in memory.
+    """
     from tqdm import tqdm
 
     folder = folder_of(cache)
@@ -223,7 +233,7 @@ def run(cache: Path, workers: int = 2, splits: tuple[str, ...] = SPLITS) -> Path
     Clips(cache, SEED)  # fetches and reads what all processes need, once
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers) as pool, tqdm(total=len(todo), unit="part", smoothing=0.05) as bar:
-        for _ in pool.imap_unordered(_work, [(cache, split, part) for split, part in todo]):
+        for _ in pool.imap_unordered(partial(_work, cache, then), todo):
             bar.update()
     return folder
 

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from ..pmos import CEILING, WEIGHTS
 from ..pmos_net import Heard, NetConfig, PmosEnsemble, PmosNet
 from . import labels
-from .pmos_data import DAMAGES, Batch, Examples, hear_all
+from .pmos_data import DAMAGES, Batch, Examples, hear, hear_all
 from .pmos_eval import summary
 
 MEMBERS = 2
@@ -192,8 +192,8 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=MEMBERS)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     given = parser.parse_args()
-    folder = labels.run(given.cache, given.workers)
-    hear_all(folder, workers=given.workers)
+    folder = labels.run(given.cache, given.workers, then=hear)
+    hear_all(folder, workers=given.workers)  # parts labelled before, or heard by an older front end
     net = train_ensemble(folder, given.steps, given.seed, given.members, given.workers)
     dev = summary(net, Examples(folder, "dev"))
     save(net, given.out, given.seed, given.steps)
