@@ -102,6 +102,7 @@ class PmosEnsemble(nn.Module):
 
     def __init__(self, config: NetConfig, members: int) -> None:
         super().__init__()
+        self.config = config
         self.nets = nn.ModuleList(PmosNet(config) for _ in range(members))
 
     def forward(self, features: torch.Tensor) -> Heard:

@@ -29,7 +29,8 @@ def read_figures(folder: Path) -> dict[str, dict[str, Any]]:
 
 def requote(text: str, figures: Mapping[str, Mapping[str, Any]]) -> str:
     """`text` with the values in its tables as `figures` has them."""
-    lines, header = [], []
+    lines: list[str] = []
+    header: list[str] = []
     for line in text.splitlines(keepends=True):
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         name = re.fullmatch(r"`(\w+)`", cells[0])

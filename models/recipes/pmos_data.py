@@ -92,7 +92,7 @@ class Examples:
             chosen = (table["visqol"].notna() | (not labelled)).to_numpy()
             tables.append(table[chosen])
             heard = np.load(heard_path(path), mmap_mode="r")
-            self._places += [(heard, row) for row in np.flatnonzero(chosen)]
+            self._places += [(heard, int(row)) for row in np.flatnonzero(chosen)]
         if not tables:
             raise ConfigError(f"{folder} holds no labels for {splits}: run the labels recipe first")
         self.table = pd.concat(tables, ignore_index=True)

@@ -174,7 +174,7 @@ def save(net: PmosEnsemble, path: Path, seed: int, steps: int) -> None:
     from safetensors.torch import save_file
 
     about = {
-        "config": json.dumps(net.nets[0].config.plain()), "members": str(len(net.nets)),
+        "config": json.dumps(net.config.plain()), "members": str(len(net.nets)),
         "recipe": labels.RECIPE, "data": DATA, "data_seed": str(labels.SEED), "seed": str(seed),
         "steps": str(steps), "license": "Apache-2.0",
     }  # fmt: skip
