@@ -1,7 +1,8 @@
 """The sizes and forms of the network: one frozen dataclass, the one place of their defaults.
 
-Defaults are the paper's (QA-MDT, arXiv 2405.15863) where it speaks. The released class PixArt_MDT_MOS_AS_TOKEN
-is the same network under `PARITY`: other positions, feed-forward and quality initialisation.
+Defaults are the paper's (QA-MDT, arXiv 2405.15863) where it speaks. The released class
+PixArt_MDT_MOS_AS_TOKEN is the same network under `PARITY`: other positions, feed-forward and
+quality initialisation.
 """
 
 from __future__ import annotations
