@@ -114,7 +114,7 @@ def test_audio_level_and_prompt_are_of_one_clip_in_10k_draws(tmp_path: Path, sam
             states = word_states(f"{prefix}, {m.caption}" if prefix else m.caption, TEXT_WIDTH)
             assert int(batch.text_mask[row].sum()) == len(states)
             got = batch.text[row, : len(states)].numpy()
-            np.testing.assert_allclose(got, states, atol=1e-3)
+            np.testing.assert_allclose(got, states, atol=2e-3)
             seen += 1
 
 
@@ -146,14 +146,14 @@ def test_every_clip_is_taken_or_counted_with_its_reason(tmp_path: Path) -> None:
 def test_the_token_limit_counts_the_prefix_and_keeps_it(tmp_path: Path) -> None:
     dataset, _ = small_set(tmp_path)
     folder = TrainingSet.open(dataset, DataConfig(max_tokens=4))
-    prompt = "low quality, slow piano"  # low quality , slow piano </s>
+    prompt = "low quality, solo piano"  # low quality , solo piano </s>
     assert folder.texts.tokens(prompt) == 6
     wanted = torch.from_numpy(word_states(prompt, TEXT_WIDTH)[:4])
-    torch.testing.assert_close(folder.texts.states(prompt), wanted, atol=1e-3, rtol=0)
+    torch.testing.assert_close(folder.texts.states(prompt), wanted, atol=2e-3, rtol=0)
     long = sum(p.count(" ") >= 3 for p in set(folder.prompts))  # those with a prefix
     assert folder.funnel["prompts cut"] == long > 0
     bare = TrainingSet.open(dataset, DataConfig(max_tokens=4, quality_prefix=False))
-    assert bare.funnel["prompts cut"] == 0 and "slow piano" in bare.prompts
+    assert bare.funnel["prompts cut"] == 0 and "solo piano" in bare.prompts
 
 
 def test_a_file_stands_on_one_side_of_the_split_for_ever(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from .draws import masks_at, seed_step
 from .ema import Ema
 from .loader import Batch, Loader
 from .logbook import Logbook
+from .masking import Mask
 from .model import QAMDT
 from .objective import Objective
 from .optim import optimizer_of, rate_at, set_rate
@@ -125,11 +126,13 @@ class Fit:
         total, tokens, bad = torch.zeros((), device=self.on.device), 0, 0
         for micro in range(accumulate):
             batch = next(batches).to(self.on.device)
-            last = micro == accumulate - 1
-            with nullcontext() if last else self.on.unsynced(self.wrapped):
-                loss = self.loss(batch) / accumulate
-                self.on.backward(loss)
-            total += loss.detach()
+            passes = self.passes(batch)
+            for number, mask in enumerate(passes, 1):
+                last = micro == accumulate - 1 and number == len(passes)
+                with nullcontext() if last else self.on.unsynced(self.wrapped):
+                    loss = self.loss(batch, mask) / (accumulate * len(passes))
+                    self.on.backward(loss)
+                total += loss.detach()
             tokens, bad = max(tokens, batch.text.shape[1]), bad + len(batch.bad)
         norm = self.on.clip(self.wrapped, config.optim.clip)
         self.optimizer.step()
@@ -138,21 +141,20 @@ class Fit:
         self.step += 1
         return total, norm, tokens, bad
 
-    def loss(self, batch: Batch) -> Tensor:
-        """The mean loss of a micro-batch; with masked+full the mean of both passes."""
-        noised = self.objective.noised(batch.latents, batch.noise, batch.times)
-        masks = [batch.mask]
+    def passes(self, batch: Batch) -> list[Mask | None]:
+        """What is masked in each forward pass; the masked one is last, as it uses all weights."""
         if batch.mask is not None and self.config.masking.masking == "masked+full":
-            masks.append(None)
-        losses = []
-        for mask in masks:
-            with self.on.autocast():
-                output = self.wrapped(
-                    noised, batch.times, batch.text, batch.text_mask, batch.quality, mask
-                )
-            loss = self.objective.loss(output, batch.latents, batch.noise, batch.times)
-            losses.append(loss.mean())
-        return torch.stack(losses).mean()
+            return [None, batch.mask]
+        return [batch.mask]
+
+    def loss(self, batch: Batch, mask: Mask | None) -> Tensor:
+        """The mean loss of one pass over a micro-batch."""
+        noised = self.objective.noised(batch.latents, batch.noise, batch.times)
+        with self.on.autocast():
+            output = self.wrapped(
+                noised, batch.times, batch.text, batch.text_mask, batch.quality, mask
+            )
+        return self.objective.loss(output, batch.latents, batch.noise, batch.times).mean()
 
     def validate(self) -> dict[str, float]:
         """Losses at fixed t of the mean of the weights, by the log's names."""
@@ -161,7 +163,7 @@ class Fit:
         times = fixed_times(watch.validate_times)
         with self.ema.swapped(self.network), self.on.autocast():
             losses = losses_at(
-                self.wrapped, self.objective, self.folder, clips, times, self.config.fit.batch_size,
+                self.network, self.objective, self.folder, clips, times, self.config.fit.batch_size,
                 self.config.fit.seed, self.on.device,
             )  # fmt: skip
         mean = sum(losses.values()) / len(losses)
@@ -177,7 +179,7 @@ class Fit:
         seeds = [k for k in range(len(chosen)) for _ in watch.demo_levels]
         with self.ema.swapped(self.network), self.on.autocast():
             latents = generate(
-                self.wrapped, self.objective, self.folder.texts, prompts, levels, seeds,
+                self.network, self.objective, self.folder.texts, prompts, levels, seeds,
                 self.config.sample, self.on.device,
             )  # fmt: skip
         if self.on.first:
@@ -207,7 +209,7 @@ def fit(
         state = Fit(dataset, run, config, processes)
         state.go_on(init)
         end = min(until or config.fit.steps, config.fit.steps)
-        speed = Speed(config, state.step, end, quiet or not processes.first)
+        speed = Speed(config, state.step, end, processes.world, quiet or not processes.first)
         tell = say or speed.say
         _introduce(state, end, tell)
         if processes.first:

@@ -4,7 +4,7 @@
                                      channel 1   a constant, (q - 3) times STEP
                                      everywhere  noise
 so that anyone can read off a latent which caption and level it was made for: `heard_level` and
-`heard_caption` are those classifiers. The text states are a unit vector for each word, by a hash of
+`heard_caption` are those classifiers. The text states are a random vector for each word, by a hash of
 the word; they stand for a text encoder where none is wanted.
 """
 
@@ -22,9 +22,7 @@ from ..schemas.tables import Caption, Clip, Decision, File, Latent, Level, Pmos,
 from .latent_store import latent_row, scale_of, text_row
 from .text_states import NULL_TEXT
 
-CAPTIONS = (
-    "slow piano", "fast piano", "slow guitar", "fast guitar", "slow drums", "fast drums",
-)  # fmt: skip
+CAPTIONS = ("solo piano", "solo guitar", "solo drums", "solo violin", "solo flute", "solo voice")
 PREFIXES = (None, "low quality", None, "medium quality", None, "high quality")  # 1..5 by index
 STEP, SINE, NOISE = 0.8, 2.0, 0.3
 MU, SIGMA = 3.8, 0.2
@@ -67,7 +65,7 @@ def heard_caption(latents: np.ndarray) -> np.ndarray:
 
 
 def word_states(text: str, width: int) -> np.ndarray:
-    """float32 [S, width]: a vector of unit length for each word, and one for the end."""
+    """float32 [S, width]: a vector of mean square 1 for each word, and one for the end."""
     words = [*text.replace(",", " ,").split(), "</s>"]
     return np.stack([_vector(word, width) for word in words])
 
@@ -76,7 +74,7 @@ def make_synthetic(
     dataset: Dataset,
     clips: int = 240,
     shape: tuple[int, int, int] = (4, 32, 8),
-    text_width: int = 32,
+    text_width: int = 64,
     seed: int = 0,
     clips_a_file: int = 4,
 ) -> list[Made]:
@@ -148,4 +146,4 @@ def _commit(dataset: Dataset, cls: type, rows: Sequence[object], seed: int, *rea
 def _vector(word: str, width: int) -> np.ndarray:
     number = int(hashlib.sha256(word.encode()).hexdigest()[:12], 16)
     vector = np.random.default_rng(number).normal(size=width)
-    return (vector / np.linalg.norm(vector) * width**0.5 * 0.5).astype(np.float32)
+    return (vector / np.linalg.norm(vector) * width**0.5).astype(np.float32)
