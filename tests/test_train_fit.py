@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from train_builders import SHAPE, small_set, tiny
+from train_builders import SHAPE, replace, small_set, tiny
 
 from qamdt.schemas.errors import ConfigError, DatasetBusy, ModelError, StoreError
 from qamdt.schemas.store import Dataset
+from qamdt.schemas.tables import Caption
 from qamdt.train.checkpoint import EMA, MODEL, OPTIMIZER, latest, read_tensors, weights_file
 from qamdt.train.config import Config
 from qamdt.train.fit import Outcome
@@ -133,7 +134,7 @@ def test_a_run_goes_on_only_with_what_it_was_begun_with(dataset: Dataset, tmp_pa
     ):
         with pytest.raises(ConfigError, match=rf"\[{section}\] {name}: .* -> {value}"):
             fit(dataset, run, tiny().override(section, {name: value}))
-    other, _ = small_set(tmp_path / "other", seed=1)
+    other, made = small_set(tmp_path / "other", seed=1)
     with pytest.raises(ConfigError, match="data set"):
         fit(other, run, tiny())
     state = latest(run).folder / "state.json"
@@ -143,6 +144,15 @@ def test_a_run_goes_on_only_with_what_it_was_begun_with(dataset: Dataset, tmp_pa
         fit(dataset, run, tiny())
     state.write_text(json.dumps(content))
     assert fit(dataset, run, tiny(fit={"steps": 3}, watch={"log_every": 1})).step == 3
+    score = {"timesteps": "score"}
+    replace(
+        other,
+        Caption,
+        "bare",
+        [Caption(clip_id=m.clip_id, refined_caption=m.caption) for m in made],
+    )
+    with pytest.raises(ConfigError, match="no clip has a similarity"):
+        fit(other, tmp_path / "new", tiny(objective=score))
     with held(run), pytest.raises(DatasetBusy):
         fit(dataset, run, tiny())
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from train_builders import SHAPE, TEXT_WIDTH, small_set, tiny
+from train_builders import SHAPE, TEXT_WIDTH, replace, small_set, tiny
 
 from qamdt.schemas.errors import ConfigError, StoreError
 from qamdt.schemas.store import Dataset
@@ -33,12 +33,6 @@ def commit(dataset: Dataset, cls: type, rows: list) -> None:
     state = dataset.current(cls.TABLE)
     assert state is not None
     dataset.commit(cls, state.fingerprint, rows)
-
-
-def replace(dataset: Dataset, cls: type, state: str, rows: list) -> None:
-    """Show readers other rows of a table."""
-    dataset.commit(cls, state, rows)
-    dataset.adopt(cls.TABLE, state, {})
 
 
 def test_latents_come_back_from_float16_whatever_the_part_and_the_reading(tmp_path: Path) -> None:
@@ -186,8 +180,9 @@ def test_an_unreadable_clip_is_named_or_replaced_and_counted_and_never_loops(
     ]
     replace(dataset, Latent, "spoilt", spoilt)
 
-    def drawn(skip: bool, folder: TrainingSet) -> tuple[set[str], list[str]]:
-        config = tiny(data={"skip_bad": skip, "validation": 0.0}, fit={"batch_size": 40})
+    def drawn(skip: bool, folder: TrainingSet, workers: int = 0) -> tuple[set[str], list[str]]:
+        data = {"skip_bad": skip, "validation": 0.0, "loader_workers": workers}
+        config = tiny(data=data, fit={"batch_size": 40})
         split = folder.split(False)
         sampler = Sampler(np.ones(len(split)), 0, 40)
         batch = next(Loader(folder, config, Objective(config.objective), sampler, split))
@@ -196,6 +191,8 @@ def test_an_unreadable_clip_is_named_or_replaced_and_counted_and_never_loops(
     folder = TrainingSet.open(dataset, DataConfig(validation=0.0))
     with pytest.raises(UnreadableClip, match=bad):
         drawn(False, folder)
+    with pytest.raises(UnreadableClip, match=rf"^clip {bad}: 94 numbers|^clip {bad}: 95 numbers"):
+        drawn(False, folder, workers=1)  # a worker's error is as short
     ids, told = drawn(True, folder)
     assert bad not in ids and len(told) == 1 and bad in told[0]
     assert drawn(True, folder)[0] == ids  # the same clip stands in for it every time

@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..schemas.errors import ModelError
+from ..schemas.errors import ConfigError, ModelError
 from ..schemas.settings import to_plain
 from ..schemas.store import Dataset
 from .checkpoint import EMA, MODEL, OPTIMIZER, read_tensors, save, weights_file
@@ -72,6 +73,11 @@ class Fit:
         draws = expected_draws(config.data, folder.levels[self.train], folder.pmos[self.train])
         self.sampler = Sampler(draws, config.fit.seed, count)
         self.objective = Objective(config.objective)
+        if config.objective.timesteps == "score" and np.isnan(folder.similarity).all():
+            raise ConfigError(
+                "timesteps = 'score': no clip has a similarity of audio and caption; run qamdt-curate "
+                "refine, or choose uniform or logit-normal"
+            )
 
         torch.manual_seed(config.fit.seed)  # the same weights on every process
         self.network = QAMDT(config.model, recompute=config.fit.recompute).to(processes.device)

@@ -14,7 +14,7 @@ from ..schemas.settings import to_plain
 from ..schemas.store import Dataset
 from .checkpoint import read_about, read_tensors, weights_file, write_tensors
 from .config import Config
-from .demos import generate, write_latents
+from .demos import fitting, generate, write_latents
 from .model import QAMDT
 from .model_config import ModelConfig
 from .objective import Objective
@@ -68,7 +68,8 @@ def generate_to(
 ) -> int:
     """Write latents (see demos.py for the file) and return how many.
 
-    Prompts must have stored text states, made by the encoder that the network was trained with.
+    A solver that does not fit what the network predicts is replaced (flow has euler), and the file's
+    header says which one it was. Prompts must have stored text states, made by the encoder that the network was trained with.
     Raises ConfigError, StoreError.
     """
     on = device_of(device)
@@ -82,6 +83,7 @@ def generate_to(
             f"{dataset.root} holds those of {texts.encoder} ({texts.width} wide)"
         )
     objective, each = Objective(trained.objective), request.each()
+    config = fitting(config, objective)
     parts = []
     for block in _blocks(each, request.batch_size):
         prompts, levels, seeds = zip(*block, strict=True)

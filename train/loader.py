@@ -168,7 +168,11 @@ class Loader:
     def __next__(self) -> Batch:
         if self._batches is None:
             raise StopIteration
-        batch = next(self._batches)
+        try:
+            batch = next(self._batches)
+        except UnreadableClip as error:  # a worker's comes with its traceback in the text
+            told = str(error).strip().rpartition("UnreadableClip: ")[2]
+            raise UnreadableClip(told) from error
         self._left += 1
         if self._left == self._micro:  # the step is whole
             self._left = 0
