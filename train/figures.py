@@ -171,7 +171,7 @@ def measure_learning(work: Path) -> Figures:
     }
 
 
-LEARN_STEPS = 2000
+LEARN_STEPS = 1200
 
 
 def share_figure(hits: np.ndarray, unit: str) -> dict[str, Any]:

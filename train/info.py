@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from .config import Config
-from .flops import flops, memory_bytes, parameters
+from .flops import flops, memory, parameters
 from .speed import PEAKS_TFLOPS, flops_a_clip
 
 
@@ -37,7 +37,7 @@ def describe(config: Config, text_tokens: int, mfu: float) -> dict[str, Any]:
         "train_gflop_a_clip": flops_a_clip(config, text_tokens, masked=True) / 1e9,
         "clips_a_step_and_device": clips,
         "step_tflop": step / 1e12,
-        "memory_gib": memory_bytes(model, fit.batch_size, text_tokens, gamma) / 2**30,
+        "memory_gib": memory(model, fit.batch_size, text_tokens, gamma).total / 2**30,
         "peak_tflops": peak, "mfu_assumed": mfu,
         "step_ms": seconds * 1e3,
         "clips_a_second": clips / seconds,

@@ -1,7 +1,7 @@
 """A dataset folder whose latents are known functions of level and text: for tests and figures.
 
-    latent of (caption k, level q):  channel 0   a sine of random phase over time, in band k
-                                     channel 1   a constant, (q - 3) times STEP
+    latent of (caption k, level q):  channel 1   a constant, (q - 3) times STEP
+                                     others      a sine of random phase over time, in band k
                                      everywhere  noise
 so that anyone can read off a latent which caption and level it was made for: `heard_level` and
 `heard_caption` are those classifiers. The text states are a random vector for each word, by a hash of
@@ -47,7 +47,8 @@ def make_latent(
     _, frames, _ = shape
     latent = rng.normal(0, NOISE, shape).astype(np.float32)
     turns = 2 * np.arange(frames) / frames + rng.random()
-    latent[0, :, CAPTIONS.index(caption)] += SINE * np.sin(2 * np.pi * turns).astype(np.float32)
+    sine = SINE * np.sin(2 * np.pi * turns).astype(np.float32)
+    latent[_others(shape[0]), :, CAPTIONS.index(caption)] += sine
     latent[1] += (level - 3) * STEP
     return latent
 
@@ -59,8 +60,9 @@ def heard_level(latents: np.ndarray) -> np.ndarray:
 
 
 def heard_caption(latents: np.ndarray) -> np.ndarray:
-    """The number in CAPTIONS of the band of channel 0 with most energy, of each latent."""
-    energy = np.square(latents[:, 0]).sum(axis=1)[:, : len(CAPTIONS)]
+    """The number in CAPTIONS of the band with most energy outside of channel 1, of each latent."""
+    others = latents[:, _others(latents.shape[1])]
+    energy = np.square(others).sum(axis=(1, 2))[:, : len(CAPTIONS)]
     return energy.argmax(axis=1)
 
 
@@ -141,6 +143,11 @@ def _commit(dataset: Dataset, cls: type, rows: Sequence[object], seed: int, *rea
     for at in range(0, len(rows), PART_ROWS):
         dataset.commit(cls, digest, rows[at : at + PART_ROWS])
     dataset.adopt(name_of(cls), digest, about)
+
+
+def _others(channels: int) -> list[int]:
+    """The channels that say which caption it is."""
+    return [k for k in range(channels) if k != 1]
 
 
 def _vector(word: str, width: int) -> np.ndarray:
