@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from fit_builders import SHAPE, replace, small_set, tiny
 from safetensors import safe_open
-from train_builders import SHAPE, replace, small_set, tiny
 
 from qamdt.schemas.errors import ConfigError, DatasetBusy, ModelError, StoreError
 from qamdt.schemas.store import Dataset

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from fit_builders import SHAPE, TEXT_WIDTH, child_env, small_set, tiny
 from torch import distributed
 from torch.distributed.fsdp import fully_shard
-from train_builders import SHAPE, TEXT_WIDTH, child_env, small_set, tiny
 
 from qamdt.train.checkpoint import EMA, MODEL, OPTIMIZER, latest
 from qamdt.train.ema import Ema
@@ -90,7 +90,7 @@ CHILD = """
 import sys, torch
 torch.set_num_threads(1)
 from pathlib import Path
-from train_builders import tiny
+from fit_builders import tiny
 from qamdt.schemas.store import Dataset
 from qamdt.train.fit import fit
 config = tiny(fit={"batch_size": 2, "steps": 4}, masking={"masking": "masked+full"})

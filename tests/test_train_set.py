@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from train_builders import SHAPE, TEXT_WIDTH, replace, small_set, tiny
+from fit_builders import SHAPE, TEXT_WIDTH, replace, small_set, tiny
 
 from qamdt.schemas.errors import ConfigError, StoreError
 from qamdt.schemas.store import Dataset

@@ -3,7 +3,7 @@
     python -m qamdt.train.figures --out figures/trainer.json [--only resume,...] [--released FOLDER]
 
 resume_difference        largest difference in any weight, mean or moment between 20 steps and 10 + 10
-kill_lost                checkpoints lost in 20 kills -9 at random moments of a save loop
+kill_lost                checkpoints lost in 12 kills -9 at random moments of a save loop
 overfit_ratio            last loss / first loss, `nano` on one batch, noise and t fixed, 400 steps
 follows_level, _text     share of generated latents that a classifier on the truth agrees with
 mask_ratio_measured, mask_ratio_flops   cost of a step at gamma 0.5 against one that masks nothing
@@ -83,7 +83,7 @@ def measure_resume(work: Path) -> Figures:
     return {"resume_difference": plain_figure(worst, count, "largest absolute difference", COMMAND)}
 
 
-def measure_kills(work: Path, kills: int = 20) -> Figures:
+def measure_kills(work: Path, kills: int = 12) -> Figures:
     """kill -9 while a child saves without a pause; what it said to be saved must load."""
     rng, done, lost = random.Random(0), 0, 0
     for _ in range(kills):

@@ -245,10 +245,10 @@ def fit(
                 if _due(state.step, config.watch.demo_every):
                     state.demo(log)
                 if _due(state.step, config.watch.save_every) and state.step < end:
-                    _finite(processes.mean(total), state.step)
+                    _finite(processes.mean(total + 0 * norm), state.step)
                     state.save()
             if state.step > speed.first_step:
-                loss = _finite(processes.mean(total), state.step)
+                loss = _finite(processes.mean(total + 0 * norm), state.step)
                 state.save()
         finally:
             batches.close()
@@ -270,7 +270,7 @@ def _introduce(state: Fit, end: int, say: Say) -> None:
 
 
 def _finite(loss: float, step: int) -> float:
-    """Raises ModelError where the loss is not a number, before a checkpoint is made of it."""
+    """Raises ModelError where the loss is no number, before a checkpoint is made of it."""
     if not math.isfinite(loss):
         raise ModelError(
             f"the loss of step {step} is {loss}: lower --lr or --clip, lengthen --warmup, or train "
