@@ -6,27 +6,19 @@ to an equal configuration. A setting whose default is None is off and is left ou
 
 from __future__ import annotations
 
-import dataclasses
-import tomllib
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tomli_w
+from ..schemas import settings
+from ..schemas.settings import at_least, between, one_of, setting, to_toml
 
-from ..schemas.errors import ConfigError
+__all__ = ["Config", "from_toml", "setting", "to_toml"]
 
 SCHEMES = ("ladder", "printed", "released", "quantile")
 PREFIXES = ("paper", "released", "quantile")
 LISTENERS = ("pmos", "signal", "clap", "tags", "music")
-
-
-def setting(default: Any, doc: str, choices: tuple[str, ...] = ()) -> Any:
-    """A field with its default and the sentence that `--help` shows."""
-    return field(default=default, metadata={"doc": doc, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -38,9 +30,9 @@ class IngestConfig:
     min_tail: float = setting(0.5, "shortest tail kept, as a share of the window")
 
     def __post_init__(self) -> None:
-        _at_least("window_s", self.window_s, 0.1)
-        _at_least("hop_s", self.hop_s or self.window_s, 0.1)
-        _between("min_tail", self.min_tail, 0.0, 1.0)
+        at_least("window_s", self.window_s, 0.1)
+        at_least("hop_s", self.hop_s or self.window_s, 0.1)
+        between("min_tail", self.min_tail, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class ModelsConfig:
     device: str = setting("auto", "where models run", ("auto", "cpu", "cuda"))
 
     def __post_init__(self) -> None:
-        _one_of("device", self.device, ("auto", "cpu", "cuda"))
+        one_of("device", self.device, ("auto", "cpu", "cuda"))
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ class ScoreConfig:
 
     def __post_init__(self) -> None:
         for name in self.only:
-            _one_of("only", name, LISTENERS)
+            one_of("only", name, LISTENERS)
 
 
 @dataclass(frozen=True)
@@ -77,9 +69,9 @@ class QuantizeConfig:
     per: str = setting("set", "one mu and sigma for the set, or one per source", ("set", "source"))
 
     def __post_init__(self) -> None:
-        _one_of("scheme", self.scheme, SCHEMES)
-        _one_of("prefixes", self.prefixes, PREFIXES)
-        _one_of("per", self.per, ("set", "source"))
+        one_of("scheme", self.scheme, SCHEMES)
+        one_of("prefixes", self.prefixes, PREFIXES)
+        one_of("per", self.per, ("set", "source"))
 
 
 @dataclass(frozen=True)
@@ -125,7 +117,7 @@ class ExportConfig:
     audio: str = setting("flac", "embed FLAC bytes, or give the path alone", ("flac", "path"))
 
     def __post_init__(self) -> None:
-        _one_of("audio", self.audio, ("flac", "path"))
+        one_of("audio", self.audio, ("flac", "path"))
 
 
 @dataclass(frozen=True)
@@ -137,8 +129,8 @@ class RunConfig:
     ray_address: str | None = setting(None, "join this Ray cluster instead of a local one")
 
     def __post_init__(self) -> None:
-        _at_least("workers", self.workers, 0)
-        _at_least("threads", self.threads, 1)
+        at_least("workers", self.workers, 0)
+        at_least("threads", self.threads, 1)
 
 
 @dataclass(frozen=True)
@@ -159,79 +151,9 @@ class Config:
 
         Raises ConfigError naming section, setting, value and what is possible.
         """
-        sections = {f.name for f in dataclasses.fields(self)}
-        if section not in sections:
-            raise ConfigError(
-                f"[{section}]: no such section; there are {', '.join(sorted(sections))}"
-            )
-        old = getattr(self, section)
-        known = typing.get_type_hints(type(old))
-        clean = {}
-        for name, value in values.items():
-            if name not in known:
-                raise ConfigError(
-                    f"[{section}] {name}: no such setting; there are {', '.join(sorted(known))}"
-                )
-            clean[name] = _convert(f"[{section}] {name}", value, known[name])
-        return dataclasses.replace(self, **{section: dataclasses.replace(old, **clean)})
+        return settings.override(self, section, values)
 
 
 def from_toml(path: Path, base: Config | None = None) -> Config:
     """The configuration of a TOML file, over `base` (default: the defaults). Raises ConfigError."""
-    try:
-        content = tomllib.loads(path.read_text())
-    except FileNotFoundError as e:
-        raise ConfigError(f"{path}: no such configuration file") from e
-    except tomllib.TOMLDecodeError as e:
-        raise ConfigError(f"{path} is not TOML: {e}") from e
-    config = base or Config()
-    for section, values in content.items():
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path}: {section!r} stands outside a section like [ingest]")
-        config = config.override(section, values)
-    return config
-
-
-def to_toml(config: Config) -> str:
-    """TOML that `from_toml` reads back to an equal configuration."""
-    sections = {
-        f.name: {
-            k: list(v) if isinstance(v, tuple) else v
-            for k, v in dataclasses.asdict(getattr(config, f.name)).items()
-            if v is not None
-        }
-        for f in dataclasses.fields(config)
-    }
-    return tomli_w.dumps(sections)
-
-
-def _convert(name: str, value: Any, hint: Any) -> Any:
-    """`value` as the type that the field declares; an integer may stand for a float."""
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if value is None and type(None) in kinds:
-        return None
-    for kind in kinds:
-        if typing.get_origin(kind) is tuple:
-            if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
-                return tuple(value)
-        elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-            return value
-    wanted = " or ".join(getattr(k, "__name__", str(k)) for k in kinds if k is not type(None))
-    raise ConfigError(f"{name} = {value!r}: expected {wanted}")
-
-
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{name} = {value!r}: expected one of {', '.join(choices)}")
-
-
-def _at_least(name: str, value: float, low: float) -> None:
-    if not value >= low:
-        raise ConfigError(f"{name} = {value!r}: expected at least {low:g}")
-
-
-def _between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{name} = {value!r}: expected {low:g} to {high:g}")
+    return settings.from_toml(path, base or Config())

@@ -22,6 +22,7 @@ from ..audio.decode import read_windows
 from ..audio.sound import Sound
 from ..schemas.arrow import col, key, table
 from ..schemas.errors import AudioError
+from ..schemas.prompt import prompt_of
 from ..schemas.store import Dataset
 from ..schemas.tables import F32, Row
 from ..schemas.views import connect, create_view, one_row, stream
@@ -162,11 +163,6 @@ def flac(sound: Sound) -> bytes:
     buffer = io.BytesIO()
     sf.write(buffer, sound.samples.T, sound.rate_hz, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
-
-
-def prompt_of(prefix: str | None, caption: str | None) -> str | None:
-    """Prefix and caption as the paper's text prompt: `high quality, a slow piano piece`."""
-    return ", ".join(t for t in (prefix, caption) if t) or None
 
 
 def _shard(row: dict[str, Any], audio: dict[str, Any]) -> Shard:

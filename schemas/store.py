@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import pyarrow as pa
@@ -32,7 +33,9 @@ import pyarrow.parquet as pq
 from .arrow import name_of, to_arrow
 from .errors import DatasetBusy, StoreError
 
-KEYS = frozenset({"clip_id", "path", "scan", "grouping"})  # what tells rows of a table apart
+KEYS = frozenset(
+    {"clip_id", "path", "scan", "grouping", "text"}
+)  # what tells rows of a table apart
 
 
 @dataclass(frozen=True)
@@ -107,18 +110,25 @@ class Dataset:
         if not rows:
             return None
         group = getattr(cls, "ROW_GROUP", 50_000)
-        return self.commit_arrow(name_of(cls), fingerprint, to_arrow(cls, rows), group)
+        plain = getattr(cls, "COMPRESSION", {})
+        return self.commit_arrow(name_of(cls), fingerprint, to_arrow(cls, rows), group, plain)
 
     def commit_arrow(
-        self, table: str, fingerprint: str, rows: pa.Table, row_group_rows: int = 50_000
+        self,
+        table: str,
+        fingerprint: str,
+        rows: pa.Table,
+        row_group_rows: int = 50_000,
+        compression: Mapping[str, str] | None = None,
     ) -> Path:
+        """Write an Arrow table as one part. compression: of columns that differ from zstd."""
         folder = self.folder(table, fingerprint)
         folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256()
         for column in sorted(KEYS.intersection(rows.column_names)):
             name.update(repr(rows.column(column).to_pylist()).encode())
         final = folder / f"part-{name.hexdigest()[:20]}.parquet"
-        _write_part(rows, final, row_group_rows)
+        _write_part(rows, final, row_group_rows, compression or {})
         return final
 
     def forget_errors(self, table: str, fingerprint: str) -> int:
@@ -134,7 +144,7 @@ class Dataset:
                 continue
             forgotten += rows.num_rows - good.num_rows
             if good.num_rows:
-                _write_part(good, part, 50_000)
+                _write_part(good, part, *_written_as(part))
             else:
                 part.unlink()
         return forgotten
@@ -203,16 +213,40 @@ def fingerprint(
     return hashlib.sha256(canonical.encode()).hexdigest()[:16], about
 
 
+def _written_as(part: Path) -> tuple[int, dict[str, str]]:
+    """Rows a group of a part, and its columns that are not compressed."""
+    group = pq.read_metadata(part).row_group(0)
+    columns = (group.column(k) for k in range(group.num_columns))
+    plain = {c.path_in_schema: "NONE" for c in columns if c.compression == "UNCOMPRESSED"}
+    return group.num_rows, plain
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file's content: a reader sees the old one or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _replace(path, lambda f: f.write(content))
 
 
-def _write_part(rows: pa.Table, final: Path, row_group_rows: int) -> None:
-    _replace(
-        final, lambda f: pq.write_table(rows, f, compression="zstd", row_group_size=row_group_rows)
-    )
+def _write_part(
+    rows: pa.Table,
+    final: Path,
+    row_group_rows: int,
+    compression: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Columns named in `compression` are bulk data: no dictionary and no statistics either."""
+    rest = [name for name in rows.column_names if name not in compression]
+    codecs = {name: compression.get(name, "zstd") for name in rows.column_names}
+
+    def write(file: IO[bytes]) -> None:
+        if compression:
+            pq.write_table(
+                rows, file, row_group_size=row_group_rows, compression=codecs,
+                use_dictionary=rest, write_statistics=rest,
+            )  # fmt: skip
+        else:
+            pq.write_table(rows, file, row_group_size=row_group_rows, compression="zstd")
+
+    _replace(final, write)
 
 
 def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:

@@ -15,11 +15,14 @@ error row names its error and leaves the table's own columns null.
     captions    refine     the original caption, its candidates, the final one
     decisions   filter     kept, and every reason against
     shards      export     the join, with audio (its schema is in curate/export.py)
+    latents     latents    what the audio codec makes of each clip
+    text_states latents    what the text encoder makes of each prompt, a row a unique text
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -206,6 +209,45 @@ class Decision(Row):
     drop_reasons: list[str] | None = col("every rule that speaks against it")
 
 
+@table("latents", 1)
+@dataclass(frozen=True, kw_only=True)
+class Latent(Row):
+    """The latent of each clip. A codec station writes, the trainer reads.
+
+    Stored as the codec gives it; the trainer multiplies by `scale`. Row groups are small and the
+    latents are not compressed (float noise does not shrink), so that one clip is read at random
+    without reading its neighbours.
+    """
+
+    ROW_GROUP: ClassVar[int] = 8
+    COMPRESSION: ClassVar[dict[str, Any]] = {"latent": "NONE"}
+
+    latent: bytes | None = col("the latent, C order", unit="float16 [C, T, F]")
+    shape: list[int] | None = col("C, T, F", arrow=pa.list_(pa.int32()))
+    scale: float | None = col("factor that gives the set a standard deviation of 1", arrow=F32)
+    codec: str | None = col("the codec that made it, with its weights")
+
+
+@table("text_states", 1)
+@dataclass(frozen=True, kw_only=True)
+class TextStates:
+    """The token states of each unique text, whole prompts and the empty text among them.
+
+    Padding is not stored: `tokens` is the true length. Written by a text encoder, read by the
+    trainer, which cuts at its own limit of tokens, the quality prefix counted.
+    """
+
+    ROW_GROUP: ClassVar[int] = 16
+    COMPRESSION: ClassVar[dict[str, Any]] = {"states": "NONE"}
+
+    text: str = key("the text; unique in the table")
+    tokens: int | None = col("its length in tokens, at least 1")
+    width: int | None = col("length of a state")
+    states: bytes | None = col("the states, C order", unit="float16 [tokens, width]")
+    encoder: str | None = col("the text encoder, with its weights")
+
+
 TABLES: tuple[type, ...] = (
-    File, Clip, Pmos, Signal, Clap, Tags, Music, Bounds, Level, Caption, Decision,
+    File, Clip, Pmos, Signal, Clap, Tags, Music, Bounds, Level, Caption, Decision, Latent,
+    TextStates,
 )  # fmt: skip

@@ -9,16 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ...schemas.errors import ConfigError
-
-
-def _setting(default: Any, doc: str, choices: tuple[str, ...] = ()) -> Any:
-    """A field with its default and the sentence that `--help` shows."""
-    return field(default=default, metadata={"doc": doc, "choices": choices})
-
+from ...schemas.settings import setting
 
 LOSSES = ("l1", "huber")
 FREEZES = ("none", "features", "encoder")
@@ -29,28 +24,28 @@ AIMS = ("rmse", "pearson")
 class FinetuneConfig:
     """How a scorer is fine-tuned. Raises ConfigError for a value that cannot be used."""
 
-    window_s: float = _setting(10.0, "longest stretch heard at once in seconds")
-    loudness_lufs: float | None = _setting(
+    window_s: float = setting(10.0, "longest stretch heard at once in seconds")
+    loudness_lufs: float | None = setting(
         None,
         "bring sounds to this loudness (EBU R128) in training and in use; R128 itself says -23",
     )
-    normalise: bool | None = _setting(
+    normalise: bool | None = setting(
         None,
         "bring windows to mean 0 and variance 1; default: as INIT says, but not with a loudness",
     )
-    loss: str = _setting("l1", "loss on the score", LOSSES)
-    freeze: str = _setting("features", "what is not trained: features = the convolutions", FREEZES)
-    epochs: int = _setting(20, "passes over the training sounds, at most")
-    patience: int = _setting(5, "stop after so many epochs without a better dev figure")
-    aim: str = _setting("rmse", "dev figure that chooses the best epoch", AIMS)
-    batch_size: int = _setting(16, "sounds a batch")
-    accumulate: int = _setting(1, "batches a step of the optimizer")
-    learning_rate: float = _setting(3e-5, "peak learning rate of the encoder")
-    head_learning_rate: float = _setting(1e-3, "peak learning rate of the head")
-    weight_decay: float = _setting(0.01, "AdamW's, on matrices alone")
-    warmup: float = _setting(0.1, "share of all steps in which the rates rise")
-    seed: int = _setting(0, "of the split, the head, the order, the crops, dropout")
-    save_steps: int = _setting(200, "steps between checkpoints; there is one after each epoch too")
+    loss: str = setting("l1", "loss on the score", LOSSES)
+    freeze: str = setting("features", "what is not trained: features = the convolutions", FREEZES)
+    epochs: int = setting(20, "passes over the training sounds, at most")
+    patience: int = setting(5, "stop after so many epochs without a better dev figure")
+    aim: str = setting("rmse", "dev figure that chooses the best epoch", AIMS)
+    batch_size: int = setting(16, "sounds a batch")
+    accumulate: int = setting(1, "batches a step of the optimizer")
+    learning_rate: float = setting(3e-5, "peak learning rate of the encoder")
+    head_learning_rate: float = setting(1e-3, "peak learning rate of the head")
+    weight_decay: float = setting(0.01, "AdamW's, on matrices alone")
+    warmup: float = setting(0.1, "share of all steps in which the rates rise")
+    seed: int = setting(0, "of the split, the head, the order, the crops, dropout")
+    save_steps: int = setting(200, "steps between checkpoints; there is one after each epoch too")
 
     def __post_init__(self) -> None:
         _one_of("loss", self.loss, LOSSES)

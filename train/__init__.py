@@ -1,0 +1,1 @@
+"""The trainer: latents -> quality-aware masked diffusion transformer -> generation."""
