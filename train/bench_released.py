@@ -36,7 +36,7 @@ from .model import QAMDT
 from .model_config import PARITY, ModelConfig
 
 HEADS = 6
-SIZES: dict[str, int] = {"width": 384, "depth": 12, "decoder_depth": 4, "heads": HEADS}
+SIZES: dict[str, Any] = {"width": 384, "depth": 12, "decoder_depth": 4, "heads": HEADS}
 FORMS: dict[str, dict[str, Any]] = {
     "parity": PARITY,  # the released forms
     "gelu": {"ffn": "gelu"},  # the paper's positions and normalised queries and keys

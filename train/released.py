@@ -11,6 +11,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -108,7 +109,7 @@ def config_of(state: Mapping[str, Tensor], heads: int = HEADS) -> ModelConfig:
         kind: len({name.split(".")[1] for name in state if name.startswith(kind + ".")})
         for kind in BLOCKS
     }
-    sizes = {
+    sizes: dict[str, Any] = {
         "width": width, "heads": heads, "channels": channels, "patch_frames": patch_frames,
         "patch_bands": patch_bands, "decoder_depth": counts["de_blocks"],
         "depth": counts["en_inblocks"] + counts["en_outblocks"] + counts["de_blocks"],
