@@ -33,7 +33,8 @@ COLUMNS = ("id", "path", "start_s", "duration_s", "caption", "tags", "source", "
 class Entry:
     """One request: a file, perhaps a window of it, and what is said of it.
 
-    id: a name that others know it by. problem: why it cannot be used, as (error type, message); then `path` names the culprit.
+    id: a name that others know it by.
+    problem: why it cannot be used, as (error type, message); then `path` names the culprit.
     """
 
     path: str

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# Ray workers import `listeners` too, and the package from where this process has it.
-_PLACES = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-os.environ["PYTHONPATH"] = os.pathsep.join(_PLACES)
+os.environ["PYTHONPATH"] = os.pathsep.join(  # Ray workers import `listeners` too
+    [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 from builders import file_set
 
