@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -112,16 +112,21 @@ def _decoded(row: dict[str, Any]) -> Sound | AudioError:
     try:
         if stamp_of(row["path"]) != row["stamp"]:
             raise FileChanged(f"{row['path']} changed while it was evaluated; run again")
-        if row["row"] is None:
-            return sound_of(row["path"], row["start_s"], row["duration_s"])
-        with tempfile.NamedTemporaryFile(prefix="qamdt-", suffix=".audio") as file:
-            file.write(shard_bytes(row["path"], row["row"]))
-            file.flush()
-            return sound_of(file.name, None, row["duration_s"], f"{row['path']}:{row['row']}")
+        return heard_again(row)
     except AudioError as error:
         return error
     except OSError as error:
         return AudioError(f"{row['path']}: {error.strerror or error}")
+
+
+def heard_again(clip: Mapping[str, Any]) -> Sound:
+    """The sound of a clip: `path`, `row`, `start_s`, `duration_s`. Raises AudioError, OSError."""
+    if clip["row"] is None:
+        return sound_of(clip["path"], clip["start_s"], clip["duration_s"])
+    with tempfile.NamedTemporaryFile(prefix="qamdt-", suffix=".audio") as file:
+        file.write(shard_bytes(clip["path"], clip["row"]))
+        file.flush()
+        return sound_of(file.name, None, clip["duration_s"], f"{clip['path']}:{clip['row']}")
 
 
 def sound_of(path: str, start_s: float | None, duration_s: float | None, name: str = "") -> Sound:

@@ -59,7 +59,7 @@ def inception(measured: Measured) -> None:
     detail = {
         "classes": logits.shape[1],
         "deviation": found.deviation,
-        "size_bias": found.size_bias,
+        "size_bias": float(found.size_bias),
     }
     notes = [f"grows with n: more clips would add about {found.size_bias:.2g}; compare at equal n"]
     measured.add(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,10 @@ class Stats:
     sample: Sample | None = None
     contents: tuple[str, ...] = ()
     source: str = ""
+
+    def without_rows(self) -> Stats:
+        """The same without its rows: smaller, without KAD, and taken as it is in intervals."""
+        return replace(self, sample=None)
 
 
 def stats_of(sample: Sample, about: dict[str, Any], contents: Sequence[str]) -> Stats:

@@ -69,7 +69,7 @@ class VggishEmbedder:
 
     @cached_property
     def _tensors(self) -> dict[str, Any]:
-        return load_tensors(self._file, [*_names()], "vggish", self._device)
+        return load_tensors(self._file, tensor_names(), "vggish", self._device)
 
     def embed(self, sounds: Sequence[Sound]) -> list[Embedded]:
         return [Embedded(self._one(sound), None) for sound in sounds]
@@ -142,7 +142,8 @@ def _mel(hz: Any) -> Any:
     return 1127.0 * np.log(1 + np.asarray(hz) / 700.0)
 
 
-def _names() -> list[str]:
+def tensor_names() -> list[str]:
+    """The tensors that a checkpoint must have."""
     parts = [f"features.{k}" for k in CONVOLUTIONS] + [f"embeddings.{k}" for k in DENSE]
     return [f"{part}.{kind}" for part in parts for kind in ("weight", "bias")]
 
