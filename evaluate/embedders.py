@@ -5,7 +5,7 @@ and the digest of its weights name every number made with it. One that classifie
 from which KL and IS are made. `style` is the name of the protocol whose habits it follows.
 
     embedded, tagger   musicnn's penultimate layers, 400 dimensions, a row a clip; logits of its words
-    clap-mini          the embedded audio-text model, a row a clip
+    clap-mini          the embedded audio-text model, a row a clip      tagtext   its untrained part
     clap@FOLDER        CLAP in Hugging Face's layout     laion@FILE   CLAP as LAION published it
     vggish@FILE        VGGish      panns@FILE   CNN14, with logits        (see their modules)
     wav2vec2@FOLDER    the mean over time of the last hidden layer (wav2vec 2.0, HuBERT, WavLM)

@@ -100,7 +100,7 @@ def median_distance(rows: np.ndarray) -> float:
     if len(rows) > MOST_FOR_MEDIAN:
         rows = rows[np.linspace(0, len(rows) - 1, MOST_FOR_MEDIAN).round().astype(int)]
     rows = np.asarray(rows, np.float64)
-    return float(np.sqrt(np.median(np.concatenate(list(_pairs(rows))))))
+    return float(np.median(np.sqrt(np.concatenate(list(_pairs(rows))))))
 
 
 def _pairs(rows: np.ndarray) -> Iterator[np.ndarray]:
