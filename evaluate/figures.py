@@ -5,13 +5,13 @@ python -m qamdt.evaluate.figures --out figures/evaluator.json [--only speed,exac
 frechet_speedup_512, frechet_speedup_2048   scipy's sqrtm over ours, process CPU time, one run
 frechet_error, frechet_error_few, merge_error   relative, against closed forms and a single pass
 fad_coverage, fad_bias, kad_coverage        of 95% intervals, in simulations with known truth
-eval_x_realtime, cache_speedup              1000 made-up clips, all embedded metrics, 2 workers
+eval_x_realtime, cache_speedup              1000 made-up clips, all embedded metrics, 2 workers; CPU
+                                            time, and `_wall` by the clock
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -115,27 +115,58 @@ def measure_run(work: Path) -> Figures:
         "--reference", work / "reference", "--captions", captions, "--cache", work / "cache",
         "--workers", WORKERS,
     ]  # fmt: skip
-    seconds = [_timed([*command, "--out", work / f"results{k}"]) for k in range(2)]
+    runs = [_timed([*command, "--out", work / f"results{k}"]) for k in range(2)]
     numbers = [json.loads((work / f"results{k}" / "results.json").read_text()) for k in range(2)]
     if numbers[0]["numbers"] != numbers[1]["numbers"] or numbers[0]["absent"]:
         raise RuntimeError("the two runs give different numbers, or lack one")
     heard = 10.0 * (CLIPS + REFERENCE)
+    (wall, cpu), (wall_again, cpu_again) = runs
+    what = f"{CLIPS} clips and {REFERENCE} of the reference, all metrics, {WORKERS} workers"
     return {
         "eval_x_realtime": plain_figure(
-            heard / seconds[0], CLIPS,
-            f"x real time, wall, {WORKERS} workers on {os.cpu_count()} cores, {CLIPS} clips and "
-            f"{REFERENCE} of the reference, all metrics, imports and report included", COMMAND,
+            heard / (cpu / WORKERS), CLIPS,
+            f"x real time on {WORKERS} cores, by CPU time of all processes, imports and report "
+            f"included; {what}", COMMAND,
+        ),
+        "eval_x_realtime_wall": plain_figure(
+            heard / wall, CLIPS, f"x real time by the clock of this shared machine; {what}", COMMAND
         ),
         "cache_speedup": plain_figure(
-            seconds[0] / seconds[1], CLIPS, "x faster the second time, wall", COMMAND
+            cpu / cpu_again, CLIPS, "x less CPU time the second time", COMMAND
+        ),
+        "cache_speedup_wall": plain_figure(
+            wall / wall_again, CLIPS, "x faster the second time, by the clock", COMMAND
         ),
     }  # fmt: skip
 
 
-def _timed(command: list[Any]) -> float:
+def _timed(command: list[Any]) -> tuple[float, float]:
+    """(wall seconds, CPU seconds of the command and all processes it started, workers included)."""
+    import psutil
+
     start = time.monotonic()
-    subprocess.run([*map(str, command)], check=True, stdout=subprocess.DEVNULL)
-    return time.monotonic() - start
+    done = psutil.Popen([*map(str, command)], stdout=subprocess.DEVNULL)
+    spent: dict[tuple[int, float], float] = {}  # of each process, when it was last seen
+    while done.poll() is None:
+        for process in [done, *_children(done)]:
+            try:
+                times = process.cpu_times()
+                spent[process.pid, process.create_time()] = times.user + times.system
+            except psutil.Error:  # it has just ended: what it was last seen with counts
+                continue
+        time.sleep(0.1)
+    if done.returncode:
+        raise RuntimeError(f"{command} ended with {done.returncode}")
+    return time.monotonic() - start, sum(spent.values())
+
+
+def _children(process: Any) -> list[Any]:
+    import psutil
+
+    try:
+        return list(process.children(recursive=True))
+    except psutil.Error:
+        return []
 
 
 PARTS: dict[str, Callable[[Path], Figures]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -155,7 +157,7 @@ def test_noise_of_growing_level_is_monotone() -> None:
         fad(one_a_clip(values + level * noise), one_a_clip(values)).value
         for level in (0, 0.05, 0.1, 0.2, 0.4, 0.8)
     ]
-    assert found[0] <= 1e-9 and all(b > a for a, b in zip(found, found[1:], strict=False))
+    assert found[0] <= 1e-9 and all(b > a for a, b in itertools.pairwise(found))
 
 
 def test_intervals_hold_the_truth_and_the_plain_value_does_not() -> None:

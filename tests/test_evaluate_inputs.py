@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -175,7 +176,7 @@ def test_statistics_merged_from_any_split_are_the_same_bits(tmp_path: Path) -> N
         edges = [0, *cuts, 30]
         parts = [
             stats_of(sample(rows[a:b]), ABOUT, names[a:b])
-            for a, b in zip(edges, edges[1:], strict=False)
+            for a, b in itertools.pairwise(edges)
             if sum(map(len, rows[a:b])) >= 2
         ]
         if len(parts) < len(edges) - 1:

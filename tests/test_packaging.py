@@ -51,7 +51,9 @@ def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
     wanted = {
         f"qamdt/{p}"
         for p in _tracked()
-        if p.suffix == ".py" or p.parent.name in ("weights", "prompts") or p.suffix == ".j2"
+        if p.suffix == ".py"
+        or p.parent.name in ("weights", "prompts", "benchmarks")
+        or p.suffix == ".j2"
         if p.parent in folders or p.parent.parent in folders
     }
     assert wanted <= inside, wanted - inside
