@@ -107,7 +107,8 @@ $(ORACLE)/.done: $(VENV)/.dev
 	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' \
 	  > $$(echo $(ORACLE)/lib/python*/site-packages)/qamdt-dev.pth
 	$(ORACLE)/bin/python -m pip install -q --disable-pip-version-check --no-deps \
-	  torch-fidelity==0.4.0 fadtk==1.1.0 frechet-audio-distance==0.3.4
+	  torch-fidelity==0.4.0 fadtk==1.1.0 frechet-audio-distance==0.3.4 laion-clap==1.1.7 \
+	  torchlibrosa==0.1.0
 	@touch $@
 
 test-oracle: $(ORACLE)/.done  ## the numerics against other tools, in an environment of their own

@@ -14,6 +14,7 @@ from .frechet import Gaussian, gaussian
 from .kad import kad
 from .measured import Measured, listening_of
 from .results import LOWER, Number
+from .stats import UNKNOWN_N
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Sides:
         other = self.theirs if isinstance(self.theirs, Gaussian) else gaussian(self.theirs.rows)
         clips = self.theirs.clips if isinstance(self.theirs, Sample) else None
         return {
-            "rows": own.n, "dim": own.dim, "rank": own.rank, "reference_rows": other.n,
+            "rows": own.n, "dim": own.dim, "rank": own.rank, "reference_rows": None if other.n == UNKNOWN_N else other.n,
             "reference_rank": other.rank, "reference_clips": clips,
         }  # fmt: skip
 
@@ -67,7 +68,10 @@ def _reference(measured: Measured, ear: str, dim: int) -> Sample | Gaussian:
     material = measured.material
     if material.stats is not None:
         known = material.stats.about
-        wanted = listening_of(material.ears[ear])
+        wanted = {
+            **listening_of(material.ears[ear]),
+            "seconds": measured.config.metrics.seconds,
+        }
         if known is not None and known != wanted:
             raise MetricError(f"the statistics were made by {known}, not by {wanted}")
         if material.stats.gaussian.dim != dim:
@@ -88,6 +92,9 @@ def _fad(measured: Measured, sides: Sides) -> None:
     found = fad(ours, theirs)
     for clip, share in zip(sides.ids, found.influence, strict=True):
         measured.per_clip[clip][sides.name("fad_influence")] = float(share)
+    notes = _fad_notes(found, ours)
+    if measured.material.stats is not None and measured.material.stats.about is None:
+        notes.append("the reference's statistics do not say what made them: make sure it was this")
     detail = sides.sizes() | {"fixed_reference": found.fixed_reference}
     if measured.config.metrics.fad_inf:
         reference = theirs if isinstance(theirs, Gaussian) else gaussian(theirs.rows)
@@ -95,7 +102,7 @@ def _fad(measured: Measured, sides: Sides) -> None:
     measured.add(
         Number(
             sides.name("fad"), found.value, ours.clips, LOWER, {}, "", found.unbiased, found.se,
-            found.low, found.high, detail, _fad_notes(found, ours),
+            found.low, found.high, detail, notes,
         ),
         {"metric": "fad", **sides.told},
     )  # fmt: skip

@@ -34,7 +34,6 @@ FRONT = {  # rate in Hz: FFT, hop, highest frequency of a band
     32000: (1024, 320, 14000.0),
 }
 LEAST_SAMPLES = 32000
-LEAST_FRAMES = 32  # five halvings
 NORM_EPS = 1e-5
 
 

@@ -36,4 +36,5 @@ def reference_stats(source: Path, config: Config, call: Call) -> Stats:
         raise MetricError(f"{source} holds {len(once)} different clips: needs 2")
     contents = sorted(once)
     rows = [f.rows for c in contents if (f := once[c]).rows is not None]
-    return stats_of(sample(rows), listening_of(ear), contents)
+    about = {**listening_of(ear), "seconds": config.metrics.seconds}
+    return stats_of(sample(rows), about, contents)

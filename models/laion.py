@@ -78,7 +78,8 @@ class LaionMatch(ClapMatch):
     def _extractor(self) -> Any:
         from transformers import ClapFeatureExtractor
 
-        return ClapFeatureExtractor()  # its defaults are the front end of these checkpoints
+        # Its other defaults are the authors' front end; bands from 0 Hz on would be wrong.
+        return ClapFeatureExtractor(frequency_min=50, frequency_max=14_000)
 
     @cached_property
     def _tokenizer(self) -> Any:

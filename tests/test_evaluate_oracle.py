@@ -10,12 +10,15 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from builders import music
 
+from qamdt.audio.sound import Sound
 from qamdt.evaluate.frechet import frechet_distance, from_moments, gaussian
 from qamdt.evaluate.kad import kid
 from qamdt.evaluate.posteriors import inception_score
@@ -172,3 +175,41 @@ def test_kid_of_torch_fidelity() -> None:
     value, deviation = kid(x, y, subsets=20, size=100)
     assert value == pytest.approx(float(theirs["kernel_inception_distance_mean"]), rel=CLOSE)
     assert deviation == pytest.approx(float(theirs["kernel_inception_distance_std"]), rel=CLOSE)
+
+
+# --- CLAP of LAION -----------------------------------------------------------------------------
+
+TEXTS = ("torchvision.ops", "torchvision.ops.misc", "wget", "ftfy", "braceexpand", "webdataset",
+         "h5py", "sklearn", "sklearn.metrics", "pandas")  # fmt: skip
+
+
+def test_laion_file_gives_the_embeddings_of_laion_clap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HTSAT-tiny of random weights, saved as theirs, read as ours: the same audio embedding."""
+    import transformers
+
+    from qamdt.models.laion import LaionMatch
+
+    config = transformers.RobertaConfig(
+        vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, num_hidden_layers=2
+    )
+    monkeypatch.setattr(  # theirs asks the hub; two random layers stand for it
+        transformers.RobertaModel,
+        "from_pretrained",
+        lambda *_, **__: transformers.RobertaModel(config),
+    )
+    for name in ("RobertaTokenizer", "BertTokenizer", "BartTokenizer"):
+        monkeypatch.setattr(getattr(transformers, name), "from_pretrained", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "argv", sys.argv[:1])
+    torch.manual_seed(0)
+    tool = oracle("laion_clap", *VISION, *TEXTS)
+    theirs = tool.CLAP_Module(enable_fusion=False, device="cpu").eval()
+    torch.save({"state_dict": theirs.model.state_dict()}, tmp_path / "tiny.pt")
+    steps = (music(10.0, 48_000, 1) * 32767).astype(np.int16)  # theirs rounds to 16 bits, ours not
+    sound = Sound((steps / 32767).astype(np.float32), 48_000)
+    with torch.inference_mode():
+        expected = theirs.get_audio_embedding_from_data(sound.samples.copy(), use_tensor=False)
+    found = LaionMatch(str(tmp_path / "tiny.pt")).embed_audio([sound])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert float((found * expected).sum()) > 0.99999

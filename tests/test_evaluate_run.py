@@ -366,6 +366,15 @@ def test_statistics_by_command_merge_to_the_whole_set(
     assert "were made by" in other.absent[0].why
 
 
+def test_every_command_is_in_the_readme() -> None:
+    told = (Path(__file__).parents[1] / "README.md").read_text()
+    names = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback]
+    assert len(names) == 6
+    for name in names:
+        assert f"`qamdt-evaluate {name} " in told, name
+        assert command(name, "--help").exit_code == 0
+
+
 def test_prompts_by_command(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("caption_id,track_id,caption\n1,9,An upbeat song\n")
     said = command("prompts", tmp_path / "p.csv", "--out", tmp_path / "p.jsonl")

@@ -61,6 +61,7 @@ def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
     heavy = ("torch", "ray", "transformers", "matplotlib")
-    code = f"import qamdt.curate.cli, sys; print([m for m in {heavy} if m in sys.modules])"
+    commands = "qamdt.curate.cli, qamdt.evaluate.cli"
+    code = f"import {commands}, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
