@@ -38,7 +38,8 @@ class Sides:
         other = self.theirs if isinstance(self.theirs, Gaussian) else gaussian(self.theirs.rows)
         clips = self.theirs.clips if isinstance(self.theirs, Sample) else None
         return {
-            "rows": own.n, "dim": own.dim, "rank": own.rank, "reference_rows": None if other.n == UNKNOWN_N else other.n,
+            "rows": own.n, "dim": own.dim, "rank": own.rank,
+            "reference_rows": None if other.n == UNKNOWN_N else other.n,
             "reference_rank": other.rank, "reference_clips": clips,
         }  # fmt: skip
 

@@ -121,7 +121,10 @@ def measure_run(work: Path) -> Figures:
         raise RuntimeError("the two runs give different numbers, or lack one")
     heard = 10.0 * (CLIPS + REFERENCE)
     (wall, cpu), (wall_again, cpu_again) = runs
-    what = f"{CLIPS} clips and {REFERENCE} of the reference, all metrics, {WORKERS} workers"
+    what = (
+        f"{CLIPS} clips and {REFERENCE} of the reference, all metrics, 24 different captions, "
+        f"{WORKERS} workers"
+    )
     return {
         "eval_x_realtime": plain_figure(
             heard / (cpu / WORKERS), CLIPS,
