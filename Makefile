@@ -17,7 +17,8 @@ endif
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
-  real-music train-pmos train-clap calibrate-tags eval-models figures-line figures-trainer quote clean
+  real-music train-pmos train-clap calibrate-tags eval-models figures-line figures-trainer \
+  figures-evaluator test-oracle quote clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,7 +63,7 @@ test: $(VENV)/.dev $(VENV)/.models  ## the test suite
 	$(BIN)/python -m pytest -q
 
 test-all: $(VENV)/.dev $(VENV)/.models  ## the test suite with the slow tests
-	$(BIN)/python -m pytest -q -m 'not gpu'
+	$(BIN)/python -m pytest -q -m 'not gpu and not oracle'
 
 lint: $(VENV)/.dev  ## ruff
 	$(BIN)/ruff check .
@@ -96,6 +97,23 @@ calibrate-tags: $(VENV)/.pmos $(VENV)/.models  ## choose the thresholds of tags-
 eval-models: $(VENV)/.pmos $(VENV)/.models  ## measure the embedded models: figures/models.json
 	$(BIN)/python -m qamdt.models.recipes.eval_models --workers $(WORKERS) --out figures/models.json
 
+figures-evaluator: $(VENV)/.models  ## measure the evaluator: figures/evaluator.json
+	$(BIN)/python -m qamdt.evaluate.figures --out figures/evaluator.json
+
+ORACLE := .venv-oracle
+$(ORACLE)/.done: $(VENV)/.dev
+	$(BIN)/python -m venv $(ORACLE)
+	@mkdir -p .typing && ln -sfn .. .typing/qamdt
+	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' \
+	  > $$(echo $(ORACLE)/lib/python*/site-packages)/qamdt-dev.pth
+	$(ORACLE)/bin/python -m pip install -q --disable-pip-version-check --no-deps \
+	  torch-fidelity==0.4.0 fadtk==1.1.0 frechet-audio-distance==0.3.4 laion-clap==1.1.7 \
+	  torchlibrosa==0.1.0
+	@touch $@
+
+test-oracle: $(ORACLE)/.done  ## the numerics against other tools, in an environment of their own
+	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -m oracle tests/test_evaluate_oracle.py
+
 figures-line: $(VENV)/.models  ## measure the line: figures/line.json
 	$(BIN)/python -m qamdt.curate.figures --out figures/line.json
 
@@ -106,4 +124,4 @@ quote: $(VENV)/.core  ## bring the figures that documents quote up to figures/*.
 	$(BIN)/python -m qamdt.schemas.quote README.md models/weights/*-mini.md
 
 clean:  ## remove the environment and what was made
-	rm -rf $(VENV) .typing out build *.egg-info
+	rm -rf $(VENV) $(ORACLE) .typing out build *.egg-info

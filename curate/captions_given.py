@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..audio.probe import AudioInfo
+from ..audio.sources import Entry, tag_list
 from ..schemas.errors import UnreadableAudio
-from .sources import Entry, tag_list
 
 WEAK = "file tags"
 _TOLD_BY_FILE = ("genre", "title", "artist", "comment")

@@ -214,9 +214,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="what is planted, and where")] = 0,
 ) -> None:
     """Make the demo set: real compositions, rendered, with planted defects and a truth file."""
+    from ..schemas.progress import Progress
     from .demo import make_demo
     from .demo_plant import plan
-    from .progress import Progress
 
     with Progress("demo", len(plan(seed))) as progress:
         manifest = make_demo(into, seed=seed, progress=lambda done, total: progress.advance(1))

@@ -24,15 +24,14 @@ import duckdb
 import pyarrow as pa
 
 from ..audio.probe import AudioInfo, probe
+from ..audio.sources import Entry, entries
 from ..schemas.errors import AudioError, UnreadableAudio
-from ..schemas.store import Dataset
+from ..schemas.job import Output, Unit, error_columns, output
+from ..schemas.store import Dataset, hash_file
 from ..schemas.tables import Clip, File
 from ..schemas.views import create_view, one_row, open_duckdb, stream
 from .captions_given import Said, said_of
 from .config import IngestConfig
-from .listen import error_columns, hash_file
-from .sources import Entry, entries
-from .stage import Output, Unit, output
 
 VERSION = 1
 FILES_A_UNIT = 8
@@ -238,7 +237,7 @@ def _fill_found(con: duckdb.DuckDBPyConnection, source: Path, ignored: Counter[s
             {
                 "path": [e.path for _, e in batch],
                 "line": [n for n, _ in batch],
-                "request": [json.dumps(asdict(e)) for _, e in batch],
+                "request": [_request(e) for _, e in batch],
             }
         )
         con.register("_batch", asked)
@@ -257,6 +256,11 @@ def _stat_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(
         [_stat(path, request) for path, request in zip(paths, requests, strict=True)], schema=_FOUND
     )
+
+
+def _request(entry: Entry) -> str:
+    """What is asked of a file, as JSON; ids given by others are no part of it."""
+    return json.dumps({k: v for k, v in asdict(entry).items() if k != "id"})
 
 
 def _stat(path: str, request: str) -> dict[str, Any]:

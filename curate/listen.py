@@ -7,12 +7,10 @@ on a batch hears its sounds again one by one: the bad one gets its error, the ot
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -20,9 +18,10 @@ import duckdb
 from ..audio.decode import read_windows
 from ..audio.sound import Sound
 from ..schemas.errors import AudioError, FileChanged, UnreadableAudio
-from ..schemas.store import Dataset
+from ..schemas.job import Output, Unit, error_columns
+from ..schemas.store import Dataset, hash_file
 from ..schemas.views import connect, create_view, one_row, stream
-from .stage import Answer, Listener, Output, Unit
+from .stage import Answer, Listener
 
 BLOCK = 32  # windows of 10 s in one unit: 115 MB of 44.1 kHz stereo
 
@@ -161,15 +160,6 @@ def as_row(listener: Listener, clip_id: str, answer: Answer) -> Any:
     return cls(**fields, **answer)
 
 
-def error_columns(error: Exception) -> dict[str, Any]:
-    """The status columns of a row that could not be made."""
-    return {
-        "status": "error",
-        "error_type": type(error).__name__,
-        "error_message": str(error) or repr(error),
-    }
-
-
 def check_unchanged(row: dict[str, Any]) -> None:
     """Raise FileChanged unless the file holds the bytes that ingest hashed.
 
@@ -186,9 +176,3 @@ def check_unchanged(row: dict[str, Any]) -> None:
             f"{row['path']} is not the file that was ingested (its bytes changed); run "
             "`qamdt-curate ingest` again"
         )
-
-
-def hash_file(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, hex."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()

@@ -12,10 +12,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ..schemas.charts import histogram
 from ..schemas.errors import AudioError
 from ..schemas.store import Dataset, write_atomically
 from .report_audio import data_uri
-from .report_charts import histogram
 from .report_numbers import STATION_OF, Numbers, numbers
 
 TEMPLATE = "report_template.html.j2"

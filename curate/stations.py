@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import StoreError
+from ..schemas.job import Job
+from ..schemas.runner import Summary, run
 from ..schemas.store import Dataset
 from ..schemas.views import connect
 from .config import Config
-from .runner import Summary, run
-from .stage import Job
 
 Say = Callable[[str], None]
 

@@ -71,24 +71,39 @@ class ClapMatch:
         check_tokenizer(processor.tokenizer, self._folder, self._least_vocabulary)
         return processor
 
+    @property
+    def _extractor(self) -> Any:
+        return self._processor.feature_extractor
+
+    @property
+    def _tokenizer(self) -> Any:
+        return self._processor.tokenizer
+
+    @property
+    def rate_hz(self) -> int:
+        """Samples a second of the windows."""
+        return int(self._extractor.sampling_rate)
+
     def load(self) -> None:
         """Load the model."""
         _ = self._model
 
     def embed_audio(self, sounds: Sequence[Sound]) -> np.ndarray:
-        rate_hz = int(self._processor.feature_extractor.sampling_rate)
-        windows = [_windows(sound, rate_hz) for sound in sounds]
-        flat = [window for of_one in windows for window in of_one]
-        vectors = np.zeros((len(flat), self.dim), np.float32)
-        for start in range(0, len(flat), WINDOWS_AT_ONCE):
-            vectors[start : start + WINDOWS_AT_ONCE] = self._hear(
-                flat[start : start + WINDOWS_AT_ONCE], rate_hz
-            )
+        windows = [_windows(sound, self.rate_hz) for sound in sounds]
+        vectors = self.embed_windows([window for of_one in windows for window in of_one])
         out, at = np.zeros((len(sounds), self.dim), np.float32), 0
         for row, of_one in zip(out, windows, strict=True):
             row[:] = vectors[at : at + len(of_one)].mean(0)
             at += len(of_one)
         return unit_rows(out)
+
+    def embed_windows(self, windows: Sequence[np.ndarray]) -> np.ndarray:
+        """float32 [n, dim], rows of length 1, of windows of exactly ten seconds at `rate_hz`."""
+        vectors = np.zeros((len(windows), self.dim), np.float32)
+        for start in range(0, len(windows), WINDOWS_AT_ONCE):
+            end = start + WINDOWS_AT_ONCE
+            vectors[start:end] = self._hear(list(windows[start:end]))
+        return vectors
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:
         out = np.zeros((len(texts), self.dim), np.float32)
@@ -98,12 +113,12 @@ class ClapMatch:
             out[places] = self._read([texts[i] for i in places])
         return unit_rows(out)
 
-    def _hear(self, windows: list[np.ndarray], rate_hz: int) -> np.ndarray:
+    def _hear(self, windows: list[np.ndarray]) -> np.ndarray:
         import torch
 
         # "rand_trunc" never cuts a window of exact length; "fusion" would make four channels.
-        features = self._processor.feature_extractor(
-            windows, sampling_rate=rate_hz, truncation="rand_trunc", return_tensors="pt"
+        features = self._extractor(
+            windows, sampling_rate=self.rate_hz, truncation="rand_trunc", return_tensors="pt"
         )
         spectra = features["input_features"]  # [windows, 1, frames, mels]
         if self._model.config.audio_config.enable_fusion:
@@ -119,7 +134,7 @@ class ClapMatch:
         import torch
 
         limit = int(self._model.config.text_config.max_position_embeddings) - 2
-        tokens = self._processor.tokenizer(
+        tokens = self._tokenizer(
             texts, padding=True, truncation=True, max_length=min(limit, 512), return_tensors="pt"
         ).to(self._device)
         with torch.inference_mode():

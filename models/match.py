@@ -1,8 +1,8 @@
 """Audio-text match: sounds and texts in one space, where the cosine says how well they fit.
 
-Kinds: `embedded` (clap-mini, `clap_mini.py`), `tagtext` (tagtext-mini, below; a part of clap-mini)
-and `clap@FOLDER` (a CLAP model in Hugging Face's layout, `clap.py`). Cosines of different models
-are not comparable: thresholds belong to one model.
+Kinds: `embedded` (clap-mini, `clap_mini.py`), `tagtext` (tagtext-mini, below; a part of clap-mini),
+`clap@FOLDER` (a CLAP model in Hugging Face's layout, `clap.py`) and `laion@FILE.pt` (one as LAION
+published it, `laion.py`). Cosines of different models are not comparable: thresholds belong to one.
 
 tagtext-mini is no trained joint space: it has one axis for each of the 100 words that musicnn was
 taught. A sound's coordinate on a word is the z-score of the word's logit against reference music.
@@ -211,8 +211,15 @@ def _open_clap(where: str, cache: Path | None = None, device: str = "cpu") -> An
     return ClapMatch(Path(somewhere("clap", where, "FOLDER")), device)
 
 
+def _open_laion(where: str, cache: Path | None = None, device: str = "cpu") -> Any:
+    from .laion import LaionMatch
+
+    return LaionMatch(somewhere("laion", where, "FILE.pt"), device)
+
+
 MATCHERS: dict[str, Callable[..., Any]] = {
     "embedded": _open_embedded,
     "tagtext": _open_tagtext,
     "clap": _open_clap,
+    "laion": _open_laion,
 }

@@ -12,6 +12,7 @@
         WorkerDied         the process that ran the model ended while it held this row
       StoreError           the dataset folder is not what it should be
         DatasetBusy        another run holds the dataset folder
+      MetricError          a metric that cannot be computed from what there is
 
 AudioError and ModelError met while a row is processed become that row's `error_type` and
 `error_message`; the others stop the command. Each message says what was given, what was expected
@@ -65,3 +66,7 @@ class StoreError(QamdtError):
 
 class DatasetBusy(StoreError):
     """Another run holds the dataset folder."""
+
+
+class MetricError(QamdtError):
+    """A metric that cannot be computed from what there is."""

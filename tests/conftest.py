@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # Ray workers import `listeners` too
+os.environ["PYTHONPATH"] = os.pathsep.join(  # Ray workers import `listeners` too
+    [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 from builders import file_set
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from qamdt.audio.sound import Sound
 from qamdt.curate.listen import ListenJob
-from qamdt.curate.stage import Answer, Listener, output
+from qamdt.curate.stage import Answer, Listener
 from qamdt.schemas.errors import WeightsMissing
+from qamdt.schemas.job import output
 from qamdt.schemas.store import Dataset
 from qamdt.schemas.tables import Music, Pmos
 

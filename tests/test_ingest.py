@@ -12,10 +12,10 @@ from conftest import QUIET, ingest_into
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qamdt.audio.sources import Entry
 from qamdt.curate import stations
 from qamdt.curate.config import Config, IngestConfig
 from qamdt.curate.ingest import windows_of
-from qamdt.curate.sources import Entry
 from qamdt.schemas.store import Dataset
 from qamdt.schemas.views import connect
 

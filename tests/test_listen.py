@@ -13,7 +13,7 @@ from conftest import ingest_into
 from listeners import Deadly, Rms, Unopenable, job_of
 
 from qamdt.curate import listen
-from qamdt.curate.runner import run
+from qamdt.schemas.runner import run
 from qamdt.schemas.store import Dataset
 from qamdt.schemas.views import connect
 

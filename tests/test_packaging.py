@@ -51,7 +51,9 @@ def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
     wanted = {
         f"qamdt/{p}"
         for p in _tracked()
-        if p.suffix == ".py" or p.parent.name in ("weights", "prompts") or p.suffix == ".j2"
+        if p.suffix == ".py"
+        or p.parent.name in ("weights", "prompts", "benchmarks")
+        or p.suffix == ".j2"
         if p.parent in folders or p.parent.parent in folders
     }
     assert wanted <= inside, wanted - inside
@@ -59,6 +61,7 @@ def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
     heavy = ("torch", "ray", "transformers", "matplotlib")
-    code = f"import qamdt.curate.cli, sys; print([m for m in {heavy} if m in sys.modules])"
+    commands = "qamdt.curate.cli, qamdt.evaluate.cli"
+    code = f"import {commands}, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qamdt.curate.sources import Entry, entries, tag_list
+from qamdt.audio.sources import Entry, entries, tag_list
 from qamdt.schemas.errors import ConfigError
 
 ROW = {"path": "a.wav", "start_s": 1.5, "duration_s": 2.0, "caption": 'x, "y"', "tags": ["p", "q"]}

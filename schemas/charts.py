@@ -1,4 +1,4 @@
-"""Charts of the report: inline SVG, coloured by the page's style sheet, so light and dark both fit.
+"""Charts of reports: inline SVG, coloured by the page's style sheet, so light and dark both fit.
 
 Every bar carries its numbers as a tooltip; nothing is fetched and no script runs.
 """

@@ -1,8 +1,8 @@
-"""What to ingest: the entries of a folder or of a manifest, problems included.
+"""What to read: the entries of a folder or of a manifest, problems included.
 
 A folder gives one entry per audio file, in order of path. A manifest (jsonl, csv, tsv, parquet)
-gives one per row, with any of `path, start_s, duration_s, caption, tags, source, licence`; other
-columns are passed over. What cannot be used (a bad line, a link that leads in circles, a name that
+gives one per row, with any of `id, path, start_s, duration_s, caption, tags, source, licence`;
+other columns are passed over. What cannot be used (a bad line, a link that leads in circles, a name that
 is no UTF-8) is an entry with a `problem`, never a silent gap.
 """
 
@@ -26,13 +26,14 @@ AUDIO = frozenset(
     ".wav .wave .flac .ogg .oga .mp3 .opus .m4a .aac .mp4 .aif .aiff .aifc .wma .w64 .au".split()
 )
 MANIFESTS = (".jsonl", ".csv", ".tsv", ".parquet")
-COLUMNS = ("path", "start_s", "duration_s", "caption", "tags", "source", "licence")
+COLUMNS = ("id", "path", "start_s", "duration_s", "caption", "tags", "source", "licence")
 
 
 @dataclass(frozen=True)
 class Entry:
     """One request: a file, perhaps a window of it, and what is said of it.
 
+    id: a name that others know it by.
     problem: why it cannot be used, as (error type, message); then `path` names the culprit.
     """
 
@@ -44,6 +45,7 @@ class Entry:
     source: str | None = None
     licence: str | None = None
     problem: tuple[str, str] | None = None
+    id: str | None = None
 
 
 def entries(source: Path, ignored: Counter[str]) -> Iterator[Entry]:
@@ -184,6 +186,7 @@ def _entry(row: dict[str, Any], base: Path) -> Entry:
         tag_list(row.get("tags")),
         _text(row, "source"),
         _text(row, "licence"),
+        id=_id(row),
     )
 
 
@@ -195,6 +198,11 @@ def _seconds(row: dict[str, Any], name: str) -> float | None:
     if not (math.isfinite(seconds) and seconds >= 0):
         raise ValueError(f"{name} = {value!r}: expected seconds, 0 or more")
     return seconds
+
+
+def _id(row: dict[str, Any]) -> str | None:
+    value = row.get("id")
+    return str(value) if isinstance(value, int) else _text(row, "id")
 
 
 def _text(row: dict[str, Any], name: str) -> str | None:
