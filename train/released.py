@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..schemas.errors import ConfigError, ModelError, WeightsMissing
+from ..schemas.errors import ModelError, WeightsMissing
 from .model_config import PARITY, ModelConfig
 from .positions import sincos_table
 
@@ -176,6 +176,3 @@ def _laid_out(name: str, tensor: Tensor, config: ModelConfig) -> Tensor:
     if name in ("mask_token", "decoder_position"):
         return tensor.view(-1, config.width).squeeze(0) if name == "mask_token" else tensor[0]
     return tensor
-
-
-__all__ = ["ConfigError", "config_of", "import_released", "read_state", "translate"]
