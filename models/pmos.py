@@ -1,7 +1,7 @@
 """p-MOS: how good a sound is technically, as one opinion score, 1 (bad) to 5 (excellent).
 
 The score is about damage (noise, clipping, lost treble, low bitrates, gaps), not about taste.
-`embedded` is pmos-mini, our own small networks (`weights/pmos-mini.md` says what it was taught and
+`embedded` is pmos-mini, our own small network (`weights/pmos-mini.md` says what it was taught and
 how well it hears); `wav2vec2@FOLDER` (`pmos_hf.py`) runs any wav2vec 2.0, HuBERT or WavLM
 regression checkpoint in the layout of transformers, such as `qamdt-curate models train-pmos` makes.
 Scores of two models are on different scales: never mix them in one table.
@@ -24,7 +24,7 @@ from .pmos_windows import equal_windows, of_equal_length, sane, sha256_of
 from .ref import nowhere
 
 if TYPE_CHECKING:
-    from .pmos_net import PmosEnsemble
+    from .pmos_net import PmosNet
 
 WEIGHTS = Path(__file__).parent / "weights" / "pmos-mini.safetensors"
 CEILING = 4.73  # the teacher's best score: it cannot tell better sounds apart
@@ -71,19 +71,16 @@ class EmbeddedPmos:
         _ = self.net
 
     @cached_property
-    def net(self) -> PmosEnsemble:
-        """The networks, in evaluation mode."""
+    def net(self) -> PmosNet:
+        """The network, in evaluation mode."""
         from safetensors import safe_open
 
-        from .pmos_net import NetConfig, PmosEnsemble
+        from .pmos_net import NetConfig, PmosNet
 
         with safe_open(self._weights, "pt") as file:
-            about = file.metadata() or {}
+            config = json.loads((file.metadata() or {})["config"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        config = json.loads(about["config"])
-        net = PmosEnsemble(
-            NetConfig(**config | {"kinds": tuple(config["kinds"])}), int(about["members"])
-        )
+        net = PmosNet(NetConfig(**config | {"kinds": tuple(config["kinds"])}))
         net.load_state_dict(state)  # float16 becomes float32
         return net.eval().to(self._device)
 

@@ -97,19 +97,6 @@ class PmosNet(nn.Module):
         return Heard(mos, self.damage(one), similarity)
 
 
-class PmosEnsemble(nn.Module):
-    """The mean of what several networks of one shape answer: they err in different places."""
-
-    def __init__(self, config: NetConfig, members: int) -> None:
-        super().__init__()
-        self.config = config
-        self.nets = nn.ModuleList(PmosNet(config) for _ in range(members))
-
-    def forward(self, features: torch.Tensor) -> Heard:
-        answers = [net(features) for net in self.nets]
-        return Heard(*(torch.stack(of_one).mean(0) for of_one in zip(*answers, strict=True)))
-
-
 def _statistics_token(size: int, width: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
         nn.LayerNorm(size), nn.Linear(size, 2 * width), nn.GELU(), nn.Dropout(dropout),

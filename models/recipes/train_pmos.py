@@ -1,4 +1,4 @@
-"""Trains pmos-mini: labels (made or found in the cache), features, networks, weights.
+"""Trains pmos-mini: labels (made or found in the cache), features, network, weights.
 
     python -m qamdt.models.recipes.train_pmos --cache DIR --workers 2
 
@@ -6,11 +6,9 @@ The loss: the score's error, ranking of pairs (those of one clip count three tim
 lessons on the side, which damage it is and how similar each of the teacher's 32 bands stayed. The
 teacher's scale ends at 4.73: a label there means "better than that can tell" (censored regression,
 Tobin 1958) and is learned as at least 4.85, so that most clean sounds pass the ceiling; above 5 there
-is a weak pull back. The weights written are an exponential mean over steps.
-
-Two networks differ by their seed alone and are trained side by side, a process and a core each. A run
-is repeated exactly by the same seeds, steps and labels; one that was stopped goes on from its
-last checkpoints in the cache.
+is a weak pull back. The weights written are an exponential mean over steps. A run is repeated
+exactly by the same seed, steps and labels (one thread computes); one that was stopped goes on from
+its last checkpoint in the cache.
 """
 
 from __future__ import annotations
@@ -18,8 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +23,11 @@ import torch
 from torch.nn import functional as F
 
 from ..pmos import CEILING, WEIGHTS
-from ..pmos_net import Heard, NetConfig, PmosEnsemble, PmosNet
+from ..pmos_net import Heard, NetConfig, PmosNet
 from . import labels
 from .pmos_data import DAMAGES, Batch, Examples, hear, hear_all
 from .pmos_eval import summary
 
-MEMBERS = 2
 CLIPS, VERSIONS, STEPS = 6, 4, 14000
 PEAK_RATE, DECAY, EMA = 1e-3, 0.05, 0.999
 SAVE_EVERY = 500
@@ -122,61 +117,32 @@ class Training:
         self.done = state["done"]
 
 
-def train(
-    examples: Examples, dev: Examples, steps: int, seed: int, checkpoint: Path, place: int = 0
-) -> PmosNet:
-    """The averaged network; goes on from `checkpoint` when there is one, and keeps it there.
-
-    place: line of the progress bar on the screen.
-    """
+def train(examples: Examples, dev: Examples, steps: int, seed: int, checkpoint: Path) -> PmosNet:
+    """The averaged network; goes on from `checkpoint` when there is one, and keeps it there."""
     from tqdm import tqdm
 
     training = Training(examples, steps, seed)
     if checkpoint.exists():
         training.load(checkpoint)
-    with tqdm(
-        total=steps, initial=training.done, unit="step", smoothing=0.02, position=place
-    ) as bar:
+    with tqdm(total=steps, initial=training.done, unit="step", smoothing=0.02) as bar:
         while training.done < steps:
             loss = training.step()
             bar.update()
             if training.done % SAVE_EVERY == 0 or training.done == steps:
                 training.save(checkpoint)
                 told = summary(training.trained(), dev)
-                bar.write(f"seed {seed} step {training.done} loss {loss:.3f} dev {told}")
+                bar.write(f"step {training.done} loss {loss:.3f} dev {told}")
     return training.trained()
 
 
-def train_member(folder: Path, steps: int, first_seed: int, place: int) -> dict[str, np.ndarray]:
-    """The weights of one network, trained on the labels in `folder` with one thread."""
-    torch.set_num_threads(1)
-    seed = first_seed + place
-    checkpoint = folder / f"checkpoint-{seed}-{steps}.pt"
-    examples, dev = Examples(folder, "train"), Examples(folder, "dev")
-    net = train(examples, dev, steps, seed, checkpoint, place)
-    return {name: tensor.numpy() for name, tensor in net.state_dict().items()}
-
-
-def train_ensemble(folder: Path, steps: int, seed: int, members: int, workers: int) -> PmosEnsemble:
-    """`members` networks of consecutive seeds, `workers` at a time."""
-    context = multiprocessing.get_context("spawn")
-    work = partial(train_member, folder, steps, seed)
-    with context.Pool(min(workers, members)) as pool:
-        states = pool.map(work, range(members), chunksize=1)
-    ensemble = PmosEnsemble(NetConfig(kinds=DAMAGES), members)
-    for net, state in zip(ensemble.nets, states, strict=True):
-        net.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
-    return ensemble.eval()
-
-
-def save(net: PmosEnsemble, path: Path, seed: int, steps: int) -> None:
+def save(net: PmosNet, path: Path, seed: int, steps: int) -> None:
     """The weights in float16, and in the header what they are and what made them."""
     from safetensors.torch import save_file
 
     about = {
-        "config": json.dumps(net.config.plain()), "members": str(len(net.nets)),
-        "recipe": labels.RECIPE, "data": DATA, "data_seed": str(labels.SEED), "seed": str(seed),
-        "steps": str(steps), "license": "Apache-2.0",
+        "config": json.dumps(net.config.plain()), "recipe": labels.RECIPE, "data": DATA,
+        "data_seed": str(labels.SEED), "seed": str(seed), "steps": str(steps),
+        "license": "Apache-2.0",
     }  # fmt: skip
     state = {name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}
     save_file(state, path, metadata=about)
@@ -186,18 +152,20 @@ def main() -> None:
     """The command: see the module."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
-    parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--workers", type=int, default=2, help="processes that label")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--seed", type=int, default=0, help="of the first network")
-    parser.add_argument("--members", type=int, default=MEMBERS)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     given = parser.parse_args()
     folder = labels.run(given.cache, given.workers, then=hear)
     hear_all(folder, workers=given.workers)  # parts labelled before, or heard by an older front end
-    net = train_ensemble(folder, given.steps, given.seed, given.members, given.workers)
-    dev = summary(net, Examples(folder, "dev"))
+    torch.set_num_threads(1)
+    examples, dev = Examples(folder, "train"), Examples(folder, "dev")
+    print(f"{len(examples)} examples for training, {len(dev)} for dev", flush=True)
+    checkpoint = folder / f"checkpoint-{given.seed}-{given.steps}.pt"
+    net = train(examples, dev, given.steps, given.seed, checkpoint)
     save(net, given.out, given.seed, given.steps)
-    print(f"dev, all networks: {dev}\nwrote {given.out}; `make eval-models` measures it")
+    print(f"wrote {given.out}; `make eval-models` measures it")
 
 
 if __name__ == "__main__":
