@@ -10,6 +10,7 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,6 +57,14 @@ def stand_in(*names: str) -> None:
             parent, _, child = name.rpartition(".")
             if parent:
                 setattr(sys.modules[parent], child, sys.modules[name])
+
+
+@pytest.fixture(autouse=True)
+def _taken_away() -> Iterator[None]:
+    """Stand-ins are gone after each test: a library that looks for the real one must not see them."""
+    yield
+    for name in [n for n, module in sys.modules.items() if isinstance(module, _Empty)]:
+        del sys.modules[name]
 
 
 def oracle(name: str, *stubs: str) -> Any:

@@ -115,19 +115,21 @@ def damaged(home: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -
 
 
 def test_planted_defects_are_heard(home: Path, whole: Results) -> None:
-    """Noise of growing level: FAD grows, p-MOS falls; far from their texts, CLAP falls."""
+    """Noise of growing level: FAD against the clean clips grows, p-MOS falls.
+
+    Only as far as pmos-mini can tell: louder noise than this raises its score again.
+    """
     found = [
         evaluate(
             damaged(home, f"noise{level}", lambda x, level=level: x + noise(3.2, RATE, rms=level)),
             home / "generated", None, configured(home, metrics=["fad", "pmos"]), QUIET,
         )
-        for level in (0.01, 0.05, 0.2)
+        for level in (0.001, 0.003, 0.01)
     ]  # fmt: skip
     distances = [r.number("fad").value for r in found]
     scores = [whole.number("pmos").value, *(r.number("pmos").value for r in found)]
     assert 0 < distances[0] < distances[1] < distances[2]
-    assert scores[0] > scores[1] > scores[2]
-    assert scores[3] < scores[1]  # beyond that pmos-mini is at its floor for this music
+    assert scores[0] > scores[1] > scores[2] > scores[3]
 
 
 def test_clap_falls_where_texts_are_exchanged(tmp_path: Path, home: Path) -> None:
