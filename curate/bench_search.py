@@ -23,10 +23,10 @@ import typer
 from ..models.vectors import unit_rows
 from ..schemas.arrow import schema_of
 from ..schemas.figures import Figures, plain_figure
+from ..schemas.job import output
 from ..schemas.store import Dataset
 from ..schemas.tables import Clap, Clip, File
 from .search import search
-from .stage import output
 
 COMMAND = "python -m qamdt.curate.bench_search"
 CLIPS, DIM, A_FILE, A_PART = 1_000_000, 228, 20, 50_000

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..schemas.job import Output
 from ..schemas.store import Dataset, write_atomically
 from ..schemas.views import connect
 from .funnel import funnel
-from .stage import Output
 
 
 def write_card(dataset: Dataset, shards: Output) -> Path:

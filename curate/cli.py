@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 
 from ..schemas.errors import ConfigError
+from ..schemas.station import Call
 from ..schemas.store import Dataset
 from ..schemas.views import ask
 from . import stations
 from .cli_finetune import train_pmos
 from .cli_options import STRICT_EXIT, speak, with_config
 from .config import Config, from_toml
-from .stations import Call
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -214,9 +214,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="what is planted, and where")] = 0,
 ) -> None:
     """Make the demo set: real compositions, rendered, with planted defects and a truth file."""
+    from ..schemas.progress import Progress
     from .demo import make_demo
     from .demo_plant import plan
-    from .progress import Progress
 
     with Progress("demo", len(plan(seed))) as progress:
         manifest = make_demo(into, seed=seed, progress=lambda done, total: progress.advance(1))

@@ -19,17 +19,17 @@ import pyarrow as pa
 import soundfile as sf
 
 from ..audio.decode import read_windows
+from ..audio.listen import BLOCK, check_unchanged, error_columns
 from ..audio.sound import Sound
 from ..schemas.arrow import col, key, table
 from ..schemas.errors import AudioError
+from ..schemas.job import Output, Unit
 from ..schemas.prompt import prompt_of
 from ..schemas.store import Dataset
 from ..schemas.tables import F32, Row
 from ..schemas.views import connect, create_view, one_row, stream
 from .config import ExportConfig
-from .listen import BLOCK, check_unchanged, error_columns
 from .sql_stage import sql_output
-from .stage import Output, Unit
 
 VERSION = 1
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

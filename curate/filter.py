@@ -20,11 +20,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from ..schemas.runner import Summary
 from ..schemas.store import Dataset
 from ..schemas.tables import Decision
 from ..schemas.views import connect
 from .config import FilterConfig
-from .runner import Summary
 from .sql_stage import make_table, sql_output
 
 VERSION = 1

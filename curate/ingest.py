@@ -23,16 +23,16 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from ..audio.listen import error_columns, hash_file
 from ..audio.probe import AudioInfo, probe
 from ..schemas.errors import AudioError, UnreadableAudio
+from ..schemas.job import Output, Unit, output
 from ..schemas.store import Dataset
 from ..schemas.tables import Clip, File
 from ..schemas.views import create_view, one_row, open_duckdb, stream
 from .captions_given import Said, said_of
 from .config import IngestConfig
-from .listen import error_columns, hash_file
 from .sources import Entry, entries
-from .stage import Output, Unit, output
 
 VERSION = 1
 FILES_A_UNIT = 8

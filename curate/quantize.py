@@ -28,11 +28,11 @@ import duckdb
 import pyarrow as pa
 
 from ..schemas.arrow import to_arrow
+from ..schemas.runner import Summary
 from ..schemas.store import Dataset
 from ..schemas.tables import Bounds, Level
 from ..schemas.views import connect
 from .config import QuantizeConfig
-from .runner import Summary
 from .sql_stage import make_table, sql_output
 
 VERSION = 1

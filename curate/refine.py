@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from ..audio.listen import error_columns
 from ..models.ref import pick_device, resolve
 from ..schemas.errors import ConfigError, ModelError
+from ..schemas.job import Output, Unit, output
 from ..schemas.store import Dataset
 from ..schemas.tables import Caption
 from ..schemas.views import connect, create_view, one_row, stream
@@ -28,8 +30,6 @@ from .captions_given import WEAK
 from .choose import Candidate, choose
 from .config import ModelsConfig, RefineConfig
 from .facts import Facts, describe, facts_of, mean_probabilities
-from .listen import error_columns
-from .stage import Output, Unit, output
 
 VERSION = 2
 FILES_A_UNIT = 8

@@ -13,14 +13,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..audio.listen import Answer, ListenJob
 from ..audio.sound import Sound
 from ..models.ref import pick_device, resolve
 from ..schemas.errors import AudioError, ModelError
+from ..schemas.job import Output, output
 from ..schemas.store import Dataset
 from ..schemas.tables import Clap, Music, Pmos, Signal, Tags
 from .config import ModelsConfig, ScoreConfig
-from .listen import ListenJob
-from .stage import Answer, Output, output
 
 TOP_TAGS = 20
 

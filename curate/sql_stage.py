@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..schemas.arrow import schema_of
+from ..schemas.job import Output, output
+from ..schemas.runner import Summary
 from ..schemas.store import Dataset
-from .runner import Summary
-from .stage import Output, output
 
 ROWS_A_PART = 500_000
 

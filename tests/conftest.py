@@ -10,13 +10,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # Ray workers import `listeners` too
+os.environ["PYTHONPATH"] = os.pathsep.join(  # Ray workers import `listeners` too
+    filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")])
+)
 
 from builders import file_set
 
 from qamdt.curate import stations
 from qamdt.curate.config import Config
-from qamdt.curate.stations import Call
+from qamdt.schemas.station import Call
 from qamdt.schemas.store import Dataset
 
 settings.register_profile(  # a loaded machine is no failure; the same examples everywhere

@@ -17,9 +17,9 @@ from qamdt.curate import stations
 from qamdt.curate.cli import app
 from qamdt.curate.config import Config, ModelsConfig
 from qamdt.curate.search import embed_sound, embed_text, embedding_of, made_by, search
-from qamdt.curate.stage import output
 from qamdt.models.vectors import unit_rows
 from qamdt.schemas.errors import ConfigError, StoreError
+from qamdt.schemas.job import output
 from qamdt.schemas.store import Dataset
 from qamdt.schemas.tables import Clap
 from qamdt.schemas.views import ask, connect

@@ -14,7 +14,6 @@ from qamdt.curate.bench_facts import facts_as_stored
 from qamdt.curate.config import ModelsConfig, RefineConfig
 from qamdt.curate.facts import Facts, describe, facts_of
 from qamdt.curate.refine import RefineJob
-from qamdt.curate.stage import output
 from qamdt.models import registry
 from qamdt.models.recipes import calibrate_tags, tags_truth
 from qamdt.models.recipes.calibrate_tags import Known, least_thresholds, sigmoid, stable_threshold
@@ -24,6 +23,7 @@ from qamdt.models.recipes.tags_eval import key_score, ratio, tempo_right
 from qamdt.models.tagger import MusicnnTagger, read_thresholds
 from qamdt.models.tonal import KEYS
 from qamdt.schemas.errors import ConfigError, ModelError
+from qamdt.schemas.job import output
 from qamdt.schemas.store import Dataset
 from qamdt.schemas.tables import Clap, Tags
 

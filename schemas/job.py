@@ -1,13 +1,9 @@
-"""The stage contract: what the author of a stage writes, and what a runner needs of a job.
+"""A job: what a runner needs of a station, and the state of the tables that it writes.
 
-A Listener hears audio: `hear(sounds)` gives one answer per sound, in order, and an answer is either
-the table's own columns or the exception that kept it from one. It knows nothing of Ray, files,
-retries or progress.
-
-A Job is what a runner runs: it streams its plan as units (the smallest thing that is computed and
-committed together), opens its models once per worker, and maps units to rows. Units are made from
-the plan alone, never from what happens to be pending, so that an interrupted run and an
-uninterrupted one compute the same batches and, to the bit, the same numbers.
+A Job streams its plan as units (the smallest thing that is computed and committed together), opens
+its models once per worker, and maps units to rows. Units are made from the plan alone, never from
+what happens to be pending, so that an interrupted run and an uninterrupted one compute the same
+batches and, to the bit, the same numbers.
 """
 
 from __future__ import annotations
@@ -16,34 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..audio.sound import Sound
-from ..schemas.arrow import name_of
-from ..schemas.store import Dataset, fingerprint
-
-Answer = Mapping[str, Any] | Exception
-
-
-class Listener(Protocol):
-    """A stage that hears audio.
-
-    writes: the row class of its table. version: raised whenever the same input gives other
-    numbers. model_id, weights: "" where there is no model.
-    """
-
-    writes: type
-    version: int
-
-    @property
-    def model_id(self) -> str: ...
-
-    @property
-    def weights(self) -> str: ...
-
-    def open(self) -> None:
-        """Load what is needed; called once in each worker."""
-
-    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
-        """One answer per sound, same order. An answer must not depend on the other sounds."""
+from .arrow import name_of
+from .store import Dataset, fingerprint
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
 
-from ..schemas.store import Dataset
-from .stage import Job, Unit
+from .job import Job, Unit
+from .store import Dataset
 
 COMMIT_EVERY_S = 20.0
 LARGEST_BUNDLE = 4096

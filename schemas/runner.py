@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..schemas.store import Dataset
+from .job import Job
 from .progress import Progress
-from .stage import Job
+from .store import Dataset
 from .worker import LARGEST_BUNDLE, Bundler, Receipt, Worker
 
 

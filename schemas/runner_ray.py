@@ -17,9 +17,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from ..schemas.errors import ConfigError, ModelError, WorkerDied
-from ..schemas.store import Dataset
-from .stage import Job, Unit
+from .errors import ConfigError, ModelError, WorkerDied
+from .job import Job, Unit
+from .store import Dataset
 from .worker import Bundler, Receipt, Worker, commit
 
 DEATHS_ALLOWED = 2
