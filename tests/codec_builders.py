@@ -1,0 +1,38 @@
+"""Tiny real codecs: random weights in the layouts that the adapters read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from qamdt.train.codec_mini import MiniConfig, build, write_weights
+
+
+def tiny_diffusers(folder: Path, **vocoder: object) -> Path:
+    """A folder with vae/ and vocoder/, saved by diffusers and transformers themselves."""
+    from diffusers import AutoencoderKL
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+    torch.manual_seed(0)
+    AutoencoderKL(
+        in_channels=1, out_channels=1, down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3, block_out_channels=(8, 8, 16), latent_channels=8,
+        norm_num_groups=4, sample_size=64, scaling_factor=0.5,
+    ).save_pretrained(folder / "vae")  # fmt: skip
+    settings = {
+        "model_in_dim": 64, "sampling_rate": 16000, "upsample_initial_channel": 32,
+        "upsample_rates": [5, 4, 2, 2, 2], "upsample_kernel_sizes": [16, 16, 8, 4, 4],
+        "resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1, 3]],
+        "normalize_before": False,
+    }  # fmt: skip
+    SpeechT5HifiGan(SpeechT5HifiGanConfig(**settings | vocoder)).save_pretrained(folder / "vocoder")
+    return folder
+
+
+def tiny_mini(path: Path) -> Path:
+    """A file like codec-mini's, with random weights."""
+    torch.manual_seed(0)
+    config = MiniConfig(widths=(8, 8, 8), groups=4)
+    write_weights(build(config), config, path, {"recipe": "test"})
+    return path
