@@ -17,19 +17,19 @@ endif
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
-  real-music train-pmos train-clap calibrate-tags eval-models figures-line clean
+  real-music train-pmos train-clap calibrate-tags eval-models figures-line figures-trainer clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) -e '.[demo]'
+	$(PIP) -e '.[demo,train]'
 	$(PIP) --no-deps tinysoundfont
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) -e '.[demo,dev]'
+	$(PIP) -e '.[demo,train,dev]'
 	@touch $@
 
 $(VENV)/.pmos: $(VENV)/.dev
@@ -98,6 +98,9 @@ eval-models: $(VENV)/.pmos $(VENV)/.models  ## measure the embedded models: figu
 
 figures-line: $(VENV)/.models  ## measure the line: figures/line.json
 	$(BIN)/python -m qamdt.curate.figures --out figures/line.json
+
+figures-trainer: $(VENV)/.core  ## measure the trainer: figures/trainer.json; RELEASED=folder compares
+	$(BIN)/python -m qamdt.train.figures --out figures/trainer.json $(if $(RELEASED),--released '$(RELEASED)')
 
 clean:  ## remove the environment and what was made
 	rm -rf $(VENV) .typing out build *.egg-info

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from .linear import Linear, linear
 from .model_config import ModelConfig
 from .positions import rotate
+from .recompute import made_again
 
 NORM_EPS = 1e-6
 
@@ -39,6 +40,31 @@ def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=NORM_EPS), 1 + scale)
 
 
+def gated(x: Tensor, gate: Tensor, heard: Tensor) -> Tensor:
+    """x + gate * heard; gate [B, 1, D]."""
+    return torch.addcmul(x, gate, heard)
+
+
+def turned(
+    q: Tensor, k: Tensor, q_scale: Tensor | None, k_scale: Tensor | None,
+    q_rotary: Tensor | None, k_rotary: Tensor | None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Queries and keys [B, N, H, d], normalised and rotated where asked for."""
+    if q_scale is not None and k_scale is not None:
+        q = F.rms_norm(q, q.shape[-1:], q_scale, NORM_EPS)
+        k = F.rms_norm(k, k.shape[-1:], k_scale, NORM_EPS)
+    if q_rotary is not None and k_rotary is not None:
+        q, k = rotate(q, q_rotary), rotate(k, k_rotary)
+    return q, k
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Scaled dot product attention of [B, N, H, d] and [B, S, H, d]: [B, N, D]."""
+    q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+    heard = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return heard.transpose(1, 2).flatten(2)
+
+
 class SelfAttention(nn.Module):
     """Attention among tokens, rotary and with normalised queries and keys where configured."""
 
@@ -51,25 +77,31 @@ class SelfAttention(nn.Module):
         self.q_scale = nn.Parameter(scale) if scale is not None else None
         self.k_scale = nn.Parameter(scale.clone()) if scale is not None else None
 
-    def forward(self, x: Tensor, rotary: Tensor | None, asking: int | None = None) -> Tensor:
-        """x [B, N, D] -> [B, N, D]; with `asking` = n only the first n tokens ask: [B, n, D]."""
+    def forward(
+        self, x: Tensor, shift: Tensor, scale: Tensor, rotary: Tensor | None,
+        asking: int | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Of the modulated norm of x [B, N, D]; with `asking` = n only the first n tokens ask."""
+        with made_again(modulated, x, shift, scale) as calm:
+            q, k, v = self.project(calm, asking)
+        if self.q_scale is None and rotary is None:
+            return self.out(attend(q, k, v))
+        asks = None if rotary is None else rotary[:, :, :asking]
+        with made_again(turned, q, k, self.q_scale, self.k_scale, asks, rotary) as (q, k):
+            heard = attend(q, k, v)
+        return self.out(heard)
+
+    def project(self, x: Tensor, asking: int | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [B, n, H, d], keys and values [B, N, H, d]."""
         b, width = x.shape[0], x.shape[2]
         if asking is None:
             q, k, v = self.qkv(x).view(b, -1, 3, self.heads, width // self.heads).unbind(2)
-        else:
-            w, bias = self.qkv.weight, self.qkv.bias
-            q = linear(x[:, :asking], w[:width], bias[:width])
-            q = q.view(b, -1, self.heads, width // self.heads)
-            kv = linear(x, w[width:], bias[width:])
-            k, v = kv.view(b, -1, 2, self.heads, width // self.heads).unbind(2)
-        if self.q_scale is not None:
-            q = F.rms_norm(q, q.shape[-1:], self.q_scale, NORM_EPS)
-            k = F.rms_norm(k, k.shape[-1:], self.k_scale, NORM_EPS)
-        if rotary is not None:
-            q, k = rotate(q, rotary[:, :, :asking]), rotate(k, rotary)
-        q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # [B, H, N, d]
-        heard = F.scaled_dot_product_attention(q, k, v)
-        return self.out(heard.transpose(1, 2).reshape(b, -1, width))
+            return q, k, v
+        weight, bias = self.qkv.weight, self.qkv.bias
+        q = linear(x[:, :asking], weight[:width], bias[:width])
+        kv = linear(x, weight[width:], bias[width:])
+        k, v = kv.view(b, -1, 2, self.heads, width // self.heads).unbind(2)
+        return q.view(b, -1, self.heads, width // self.heads), k, v
 
 
 class CrossAttention(nn.Module):
@@ -85,11 +117,9 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
         """x [B, N, D], text [B, S, D], text_mask bool [B, S], True = a real token."""
         b, _, width = x.shape
-        q = self.q(x).view(b, -1, self.heads, width // self.heads).transpose(1, 2)
-        kv = self.kv(text).view(b, -1, 2, self.heads, width // self.heads)
-        k, v = kv.permute(2, 0, 3, 1, 4)  # [B, H, S, d] each
-        heard = F.scaled_dot_product_attention(q, k, v, attn_mask=text_mask[:, None, None])
-        return self.out(heard.transpose(1, 2).reshape(b, -1, width))
+        q = self.q(x).view(b, -1, self.heads, width // self.heads)
+        k, v = self.kv(text).view(b, -1, 2, self.heads, width // self.heads).unbind(2)
+        return self.out(attend(q, k, v, text_mask[:, None, None]))
 
 
 class FeedForward(nn.Module):
@@ -101,12 +131,22 @@ class FeedForward(nn.Module):
         self.inside = Linear(config.width, config.inner * (2 if self.gated else 1))
         self.out = Linear(config.inner, config.width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.inside(x)
-        if self.gated:
-            gate, up = x.chunk(2, -1)
-            return self.out(F.silu(gate) * up)
-        return self.out(F.gelu(x, approximate="tanh"))
+    def forward(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        """Of the modulated norm of x [B, N, D]."""
+        with made_again(modulated, x, shift, scale) as calm:
+            inside = self.inside(calm)
+        with made_again(swiglu if self.gated else gelu, inside) as active:
+            return self.out(active)
+
+
+def gelu(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
+def swiglu(x: Tensor) -> Tensor:
+    """[.., 2 n] -> [.., n]: silu of the first half times the second."""
+    gate, up = x.chunk(2, -1)
+    return F.silu(gate) * up
 
 
 class Join(nn.Module):
@@ -141,7 +181,8 @@ class Block(nn.Module):
             x = self.join(x, skip)
         parts = (self.table + told.time).chunk(6, 1)
         shift1, scale1, gate1, shift2, scale2, gate2 = parts  # [B, 1, D] each
-        heard = self.attention(modulated(x, shift1, scale1), rotary, asking)
-        x = torch.addcmul(x if asking is None else x[:, :asking], gate1, heard)
-        x = x + self.cross(x, told.text, told.text_mask)
-        return torch.addcmul(x, gate2, self.feed_forward(modulated(x, shift2, scale2)))
+        heard = self.attention(x, shift1, scale1, rotary, asking)
+        with made_again(gated, x if asking is None else x[:, :asking], gate1, heard) as x:
+            read = self.cross(x, told.text, told.text_mask)
+        x = x + read
+        return gated(x, gate2, self.feed_forward(x, shift2, scale2))
