@@ -121,7 +121,7 @@ def test_widths_that_cannot_be_grouped_are_refused() -> None:
 
 def test_what_is_not_there_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(WeightsMissing, match="no such folder"):
+    with pytest.raises(WeightsMissing, match="is no folder"):
         resolve(f"diffusers@{tmp_path / 'none'}", CODECS)
     with pytest.raises(WeightsMissing, match="hf download some/codec"):
         resolve("diffusers@some/codec", CODECS)

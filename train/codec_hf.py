@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from ..audio import mel as front
-from ..models.hf_folder import folder_digest, quiet
+from ..models.hf_folder import find_folder, folder_digest, quiet
 from ..models.ref import somewhere
-from ..schemas.errors import ModelError, WeightsMissing
+from ..schemas.errors import ModelError
 from .codec import DOWN, MelCodec, Vocoder
 
 PARTS = ("vae", "vocoder")
@@ -33,7 +33,12 @@ class DiffusersCodec(MelCodec):
 
     def __init__(self, where: str, device: str = "cpu") -> None:
         """Raises WeightsMissing where a part is missing, ModelError where it is not such a codec."""
-        self._folder = find(somewhere("diffusers", where, "FOLDER"))
+        self._folder = find_folder(
+            "codec diffusers", somewhere("diffusers", where, "FOLDER"),
+            [f"{part}/config.json" for part in PARTS], [f"{part}/*" for part in PARTS],
+            "a folder that holds vae/ and vocoder/ as diffusers saves them, or a hub name like "
+            "cvssp/audioldm2-music",
+        )  # fmt: skip
         self.device = device
         self._vae = _config(self._folder / "vae", "AutoencoderKL", "_class_name")
         self._gan = _config(self._folder / "vocoder", "SpeechT5HifiGan", "architectures")
@@ -90,39 +95,12 @@ class HifiGan:
         return wave[:, : mel.shape[1] * front.HOP]
 
 
-def find(where: str) -> Path:
-    """The local folder of a folder or a hub name. Raises WeightsMissing that says what to do."""
-    folder = Path(where).expanduser()
-    if folder.is_dir():
-        return folder
-    if where.startswith(("/", ".", "~")) or where.count("/") != 1:
-        raise WeightsMissing(
-            f"codec diffusers@{where}: no such folder; give one that holds vae/ and vocoder/ (as "
-            "diffusers saves them), or a hub name like cvssp/audioldm2-music"
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(where, allow_patterns=[f"{part}/*" for part in PARTS]))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        raise WeightsMissing(
-            f"codec diffusers@{where}: not in the hub's cache and not to be had from the hub "
-            f"({type(error).__name__}); fetch it where there is a network (`hf download {where}`) "
-            "and give its folder"
-        ) from error
-
-
 def _config(folder: Path, kind: str, key: str) -> dict[str, Any]:
     """A part's config.json, which must be of the class `kind`."""
     try:
         content: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    except OSError as error:
-        raise WeightsMissing(
-            f"{folder}: no config.json; expected a folder saved by {kind}.save_pretrained"
-        ) from error
-    except ValueError as error:
-        raise ModelError(f"{folder}/config.json is not JSON: {error}") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}/config.json cannot be read: {error}") from error
     named = content.get(key, kind)
     if kind not in (named if isinstance(named, list) else [named]):
         raise ModelError(f"{folder} holds {named}, expected {kind}")
