@@ -34,8 +34,9 @@ _PLAN = """
 SELECT c.clip_id, c.path, c.window_index, c.start_s, c.duration_s, c.file_sha256,
        f.size_bytes, f.mtime_ns{flags}
 FROM clips c JOIN files f USING (path){joins}
-WHERE c.skip IS NULL AND ({any_pending})
+WHERE c.skip IS NULL{kept} AND ({any_pending})
 """
+_KEPT = " AND c.clip_id IN (SELECT clip_id FROM decisions WHERE kept)"
 
 
 Answer = Mapping[str, Any] | Exception
@@ -68,7 +69,7 @@ class Listener(Protocol):
 class ListenJob:
     """A Job: hears every clip that some listener has no row of.
 
-    limit: at most so many clips in this run.
+    limit: at most so many clips in this run. kept_only: only clips that the filter station kept.
     """
 
     dataset: Dataset
@@ -76,6 +77,7 @@ class ListenJob:
     outputs: tuple[Output, ...]
     limit: int | None = None
     name: str = "score"
+    kept_only: bool = False
 
     def total(self) -> int:
         with self._plan() as con:
@@ -143,6 +145,7 @@ class ListenJob:
                 f" ON d{i}.clip_id = c.clip_id"
                 for i in numbers
             ),
+            kept=_KEPT if self.kept_only else "",
             any_pending=" OR ".join(f"d{i}.clip_id IS NULL" for i in numbers),
         )
 

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import torch
 
+from qamdt.schemas.job import output
+from qamdt.schemas.store import Dataset
+from qamdt.schemas.tables import Caption, Decision, Level, Pmos
+from qamdt.schemas.views import connect
 from qamdt.train.codec_mini import MiniConfig, build, write_weights
+
+PREFIXES = (None, "low quality", "high quality")
 
 
 def tiny_diffusers(folder: Path, **vocoder: object) -> Path:
@@ -36,3 +42,32 @@ def tiny_mini(path: Path) -> Path:
     config = MiniConfig(widths=(8, 8, 8), groups=4)
     write_weights(build(config), config, path, {"recipe": "test"})
     return path
+
+
+def judge(dataset: Dataset, captions: tuple[str, ...], drop: int = 0) -> list[str]:
+    """Give every clip a p-MOS, level, caption and decision; `drop` of them are not kept.
+
+    Returns the clip_ids that are kept, in order.
+    """
+    with connect(dataset) as con:
+        ids = [i for (i,) in con.execute("SELECT clip_id FROM clips ORDER BY 1").fetchall()]
+    made: list[tuple[type, tuple[str, ...], list[object]]] = [
+        (Pmos, ("clips",), [Pmos(clip_id=i, pmos=3.0 + k % 5 / 4) for k, i in enumerate(ids)]),
+        (
+            Level, ("pmos",),
+            [
+                Level(clip_id=i, quality_level=k % 5 + 1, quality_prefix=PREFIXES[k % 3])
+                for k, i in enumerate(ids)
+            ],
+        ),
+        (
+            Caption, ("clips",),
+            [Caption(clip_id=i, refined_caption=captions[k % len(captions)]) for k, i in enumerate(ids)],
+        ),
+        (Decision, ("levels",), [Decision(clip_id=i, kept=k >= drop) for k, i in enumerate(ids)]),
+    ]  # fmt: skip
+    for cls, reads, rows in made:
+        out = output(dataset, cls, 1, {"captions": captions, "drop": drop}, reads)
+        dataset.commit(cls, out.fingerprint, rows)
+        dataset.adopt(out.table, out.fingerprint, out.about)
+    return ids[drop:]

@@ -59,6 +59,11 @@ class Codec(Protocol):
     def vocode(self, mel: Tensor) -> Tensor: ...
 
 
+def name_of(codec: Codec) -> str:
+    """The codec as it stands in rows: model and digest of its weights."""
+    return f"{codec.model_id} {codec.digest}"
+
+
 class MelCodec:
     """An AutoencoderKL over the log-mel and a vocoder: all that the kinds have in common.
 
