@@ -21,7 +21,7 @@ class ModelsConfig:
     """Which models. A latent, or a network, belongs to one codec and one text encoder."""
 
     codec: str = setting("embedded", "audio codec: embedded or diffusers@FOLDER")
-    text: str = setting("embedded", "text encoder: embedded, t5@FOLDER or clap@FOLDER")
+    text_encoder: str = setting("embedded", "text encoder: embedded, t5@FOLDER or clap@FOLDER")
     match: str = setting("embedded", "audio-text match that ranks candidates, or clap@FOLDER")
     device: str = setting("auto", "where models run", ("auto", "cpu", "cuda"))
 

@@ -32,8 +32,6 @@ POSTERIORS = ("mean", "sample")
 class Vocoder(Protocol):
     """Makes a wave of a log-mel."""
 
-    name: str
-
     def __call__(self, mel: Tensor) -> Tensor:
         """Waves float32 [B, 160 T] of log-mels [B, T, 64]."""
         ...
@@ -46,6 +44,7 @@ class Codec(Protocol):
     digest: str
     channels: int
     scaling: float | None  # the factor its makers state, where they state one
+    vocoder_name: str
 
     def load(self) -> None:
         """Make ready, so that a damaged checkpoint is found before the work begins."""
@@ -72,6 +71,7 @@ class MelCodec:
 
     centre, spread = 0.0, 1.0
     scaling: float | None = None
+    vocoder_name = "griffin-lim"
     channels: int
     device = "cpu"
 
@@ -150,8 +150,6 @@ class MelCodec:
 
 class GriffinLim:
     """Least squares for the magnitudes, Griffin-Lim for the phases (audio/mel.py)."""
-
-    name = "griffin-lim"
 
     def __init__(self, iterations: int = front.ITERATIONS) -> None:
         self.iterations = iterations

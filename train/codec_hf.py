@@ -31,6 +31,8 @@ PARTS = ("vae", "vocoder")
 class DiffusersCodec(MelCodec):
     """A real checkpoint. Its files are looked for and its configuration is checked at once."""
 
+    vocoder_name = "hifi-gan"
+
     def __init__(self, where: str, device: str = "cpu") -> None:
         """Raises WeightsMissing where a part is missing, ModelError where it is not such a codec."""
         self._folder = find_folder(
@@ -84,8 +86,6 @@ class DiffusersCodec(MelCodec):
 
 class HifiGan:
     """HiFi-GAN (arXiv 2010.05646) as transformers has it."""
-
-    name = "hifi-gan"
 
     def __init__(self, network: Any) -> None:
         self._network = network

@@ -95,12 +95,12 @@ def prompts_of(dataset: Dataset, config: LatentsConfig) -> set[str]:
 
 
 def open_text(models: ModelsConfig) -> TextEncoder:
-    return resolve(models.text, ENCODERS, device=pick_device(models.device))
+    return resolve(models.text_encoder, ENCODERS, device=pick_device(models.device))
 
 
 def text_job(dataset: Dataset, config: AudioConfig) -> TextJob:
     """The job that encodes prompts. Its state depends on the encoder alone: texts are kept for ever."""
-    encoder = resolve(config.models.text, ENCODERS)
+    encoder = resolve(config.models.text_encoder, ENCODERS)
     params = {"max_tokens": config.latents.max_tokens}
     out = output(dataset, TextStates, VERSION, params, [], encoder.model_id, encoder.digest)
     return TextJob(dataset, config.models, config.latents, (out,))

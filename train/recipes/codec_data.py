@@ -21,7 +21,7 @@ from ...schemas.errors import ConfigError
 
 VERSION = 1  # raised whenever the same music gives other examples
 KEPT = 4  # versions of a clip that are kept: the clean one and three damaged ones
-PARTS = {"train": 100, "dev": 4}  # of labels.CLIPS_A_PART clips each
+PARTS = {"train": 64, "dev": 4}  # of labels.CLIPS_A_PART clips each
 CLEAN = 0.55  # share of clean examples in a batch
 QUIETEST_DB = 15.0  # a crop is up to so much below the peak of its window
 SILENT = 0.08  # share of crops that end in silence, as clips that were filled up do
