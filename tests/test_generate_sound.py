@@ -226,7 +226,7 @@ def test_an_exact_network_ends_at_its_latent_from_any_strength() -> None:
 
     for strength in (0.1, 0.4, 1.0):
         made = vary(towards_other, clean, Noise([0], (2, 4, 4), clean), objective, config, strength)
-        assert float((made - other).abs().mean()) < 0.1  # what is left of the noise at t = 0
+        assert float((made - other).abs().mean()) < 0.2  # DDIM leaves the noise of alpha_bar[0]
     with pytest.raises(ConfigError, match="strength"):
         vary(towards_other, clean, Noise([0], (2, 4, 4), clean), objective, config, 1.5)
 

@@ -28,8 +28,8 @@ class MiniConfig:
     blocks: int = 1  # residual blocks at each resolution
     channels: int = 8  # of the latent
     groups: int = 8  # of the group norms
-    centre: float = -4.0  # about the mean and deviation of the log-mels of music
-    spread: float = 3.0
+    centre: float = -4.5  # about the mean and deviation of the log-mels of music
+    spread: float = 2.5
 
     def __post_init__(self) -> None:
         if len(self.widths) != 3:

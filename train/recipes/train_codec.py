@@ -46,10 +46,10 @@ def edges(x: Tensor, y: Tensor) -> Tensor:
     return total / len(SCALES)
 
 
-def losses(network: Any, mel: Tensor) -> dict[str, Tensor]:
+def losses(network: Any, mel: Tensor, noise: torch.Generator | None = None) -> dict[str, Tensor]:
     """The terms of the loss for scaled mels [B, 1, T, 64], and their sum as `loss`."""
     posterior = network.encode(mel).latent_dist
-    again = network.decode(posterior.sample()).sample
+    again = network.decode(posterior.sample(noise)).sample
     terms = {
         "l1": (again - mel).abs().mean(),
         "edges": edges(again, mel),
@@ -69,7 +69,7 @@ class Training:
     def __init__(self, mels: Mels, config: MiniConfig, steps: int, seed: int) -> None:
         torch.manual_seed(seed)
         self.mels, self.config, self.steps, self.done = mels, config, steps, 0
-        self.rng = np.random.default_rng(seed)
+        self.rng, self.noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         self.net = build(config)
         self.mean = torch.optim.swa_utils.AveragedModel(
             self.net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA)
@@ -81,7 +81,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(self.done, self.steps)
         self.net.train()
-        found = losses(self.net, self._scaled(self.mels.batch(batch, frames, self.rng)))
+        found = losses(self.net, self._scaled(self.mels.batch(batch, frames, self.rng)), self.noise)
         self.optimizer.zero_grad()
         found["loss"].backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
@@ -111,7 +111,7 @@ class Training:
     def save(self, path: Path) -> None:
         state = {
             "net": self.net.state_dict(), "mean": self.mean.state_dict(), "done": self.done,
-            "optimizer": self.optimizer.state_dict(), "torch": torch.get_rng_state(),
+            "optimizer": self.optimizer.state_dict(), "noise": self.noise.get_state(),
             "numpy": json.dumps(self.rng.bit_generator.state),
         }  # fmt: skip
         torch.save(state, path.with_suffix(".tmp"))
@@ -123,7 +123,7 @@ class Training:
         self.mean.load_state_dict(state["mean"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.rng.bit_generator.state = json.loads(state["numpy"])
-        torch.set_rng_state(state["torch"])
+        self.noise.set_state(state["noise"])
         self.done = state["done"]
 
 
