@@ -56,6 +56,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(latents)
     app.command()(generate)
     app.command(name="codec-eval")(codec_eval)
+    app.command()(page)
 
 
 @with_sections("models", "latents", "run")
@@ -143,3 +144,16 @@ def codec_eval(
         raise ConfigError(f"{source}: no audio that can be read")
     for label, value in summary(trips).items():
         typer.echo(f"{label:12} {value:.4f}")
+
+
+def page(
+    folder: Annotated[Path, typer.Argument(metavar="SOUNDS", help="folder made by generate")],
+    out: Annotated[
+        Path | None, typer.Option(help="the file [dim]\\[SOUNDS/index.html][/dim]")
+    ] = None,
+) -> None:
+    """Write one HTML file that plays generated sounds beside their spectrograms and p-MOS."""
+    from ..models.pmos import EmbeddedPmos
+    from .page import write_page
+
+    typer.echo(write_page(folder, EmbeddedPmos(), out))
