@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from fit_builders import child_env
 from safetensors import safe_open
-from train_builders import child_env
 
 from qamdt.schemas.errors import StoreError, WeightsMissing
 from qamdt.train.checkpoint import (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from train_builders import small_set, tiny
+from fit_builders import small_set, tiny
 
 from qamdt.train.config import Config
 from qamdt.train.draws import draw, masks_at, ratio_at

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from train_builders import SHAPE, TEXT_WIDTH, small_set, tiny
+from fit_builders import SHAPE, TEXT_WIDTH, replace, small_set, tiny
 
 from qamdt.schemas.errors import ConfigError, StoreError
 from qamdt.schemas.store import Dataset
@@ -33,12 +33,6 @@ def commit(dataset: Dataset, cls: type, rows: list) -> None:
     state = dataset.current(cls.TABLE)
     assert state is not None
     dataset.commit(cls, state.fingerprint, rows)
-
-
-def replace(dataset: Dataset, cls: type, state: str, rows: list) -> None:
-    """Show readers other rows of a table."""
-    dataset.commit(cls, state, rows)
-    dataset.adopt(cls.TABLE, state, {})
 
 
 def test_latents_come_back_from_float16_whatever_the_part_and_the_reading(tmp_path: Path) -> None:
@@ -114,7 +108,7 @@ def test_audio_level_and_prompt_are_of_one_clip_in_10k_draws(tmp_path: Path, sam
             states = word_states(f"{prefix}, {m.caption}" if prefix else m.caption, TEXT_WIDTH)
             assert int(batch.text_mask[row].sum()) == len(states)
             got = batch.text[row, : len(states)].numpy()
-            np.testing.assert_allclose(got, states, atol=1e-3)
+            np.testing.assert_allclose(got, states, atol=2e-3)
             seen += 1
 
 
@@ -146,14 +140,14 @@ def test_every_clip_is_taken_or_counted_with_its_reason(tmp_path: Path) -> None:
 def test_the_token_limit_counts_the_prefix_and_keeps_it(tmp_path: Path) -> None:
     dataset, _ = small_set(tmp_path)
     folder = TrainingSet.open(dataset, DataConfig(max_tokens=4))
-    prompt = "low quality, slow piano"  # low quality , slow piano </s>
+    prompt = "low quality, solo piano"  # low quality , solo piano </s>
     assert folder.texts.tokens(prompt) == 6
     wanted = torch.from_numpy(word_states(prompt, TEXT_WIDTH)[:4])
-    torch.testing.assert_close(folder.texts.states(prompt), wanted, atol=1e-3, rtol=0)
+    torch.testing.assert_close(folder.texts.states(prompt), wanted, atol=2e-3, rtol=0)
     long = sum(p.count(" ") >= 3 for p in set(folder.prompts))  # those with a prefix
     assert folder.funnel["prompts cut"] == long > 0
     bare = TrainingSet.open(dataset, DataConfig(max_tokens=4, quality_prefix=False))
-    assert bare.funnel["prompts cut"] == 0 and "slow piano" in bare.prompts
+    assert bare.funnel["prompts cut"] == 0 and "solo piano" in bare.prompts
 
 
 def test_a_file_stands_on_one_side_of_the_split_for_ever(tmp_path: Path) -> None:
@@ -186,8 +180,9 @@ def test_an_unreadable_clip_is_named_or_replaced_and_counted_and_never_loops(
     ]
     replace(dataset, Latent, "spoilt", spoilt)
 
-    def drawn(skip: bool, folder: TrainingSet) -> tuple[set[str], list[str]]:
-        config = tiny(data={"skip_bad": skip, "validation": 0.0}, fit={"batch_size": 40})
+    def drawn(skip: bool, folder: TrainingSet, workers: int = 0) -> tuple[set[str], list[str]]:
+        data = {"skip_bad": skip, "validation": 0.0, "loader_workers": workers}
+        config = tiny(data=data, fit={"batch_size": 40})
         split = folder.split(False)
         sampler = Sampler(np.ones(len(split)), 0, 40)
         batch = next(Loader(folder, config, Objective(config.objective), sampler, split))
@@ -196,6 +191,8 @@ def test_an_unreadable_clip_is_named_or_replaced_and_counted_and_never_loops(
     folder = TrainingSet.open(dataset, DataConfig(validation=0.0))
     with pytest.raises(UnreadableClip, match=bad):
         drawn(False, folder)
+    with pytest.raises(UnreadableClip, match=rf"^clip {bad}: 94 numbers|^clip {bad}: 95 numbers"):
+        drawn(False, folder, workers=1)  # a worker's error is as short
     ids, told = drawn(True, folder)
     assert bad not in ids and len(told) == 1 and bad in told[0]
     assert drawn(True, folder)[0] == ids  # the same clip stands in for it every time

@@ -1,53 +1,50 @@
-"""What the trainer's tests share: a tiny configuration and a synthetic dataset folder."""
+"""A small network and inputs for the tests of the trainer's model side."""
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor, nn
 
-from qamdt.schemas.store import Dataset
-from qamdt.train.config import Config
-from qamdt.train.synthetic import Made, make_synthetic
+from qamdt.train.model import QAMDT
+from qamdt.train.model_config import ModelConfig
 
-SHAPE, TEXT_WIDTH = (2, 8, 6), 8
-
-
-def tiny(**sections: dict[str, Any]) -> Config:
-    """A network of some thousand parameters for latents of SHAPE, on this process's CPU."""
-    channels, frames, bands = SHAPE
-    base: dict[str, dict[str, Any]] = {
-        "model": {
-            "width": 16, "depth": 3, "decoder_depth": 1, "heads": 2, "channels": channels,
-            "frames": frames, "bands": bands, "patch_frames": 2, "patch_bands": 2,
-            "text_width": TEXT_WIDTH,
-        },
-        "data": {"loader_workers": 0, "validation": 0.2},
-        "optim": {"lr": 1e-3, "warmup": 5},
-        "fit": {"steps": 20, "batch_size": 4, "device": "cpu", "precision": "fp32"},
-        "watch": {
-            "log_every": 5, "validate_every": 0, "demo_every": 0, "save_every": 7,
-            "tensorboard": False,
-        },
-        "sample": {"steps": 3},
-    }  # fmt: skip
-    config = Config()
-    for section in {**base, **sections}:
-        config = config.override(section, {**base.get(section, {}), **sections.get(section, {})})
-    return config
+SMALL: dict[str, Any] = {
+    "width": 32, "depth": 6, "decoder_depth": 2, "heads": 2, "channels": 3, "frames": 32, "bands": 8,
+    "patch_frames": 8, "patch_bands": 2, "text_width": 24,
+}  # fmt: skip
 
 
-def small_set(root: Path, clips: int = 60, **options: Any) -> tuple[Dataset, list[Made]]:
-    """A synthetic dataset folder of SHAPE, and the truth about it."""
-    torch.set_num_threads(1)
-    dataset = Dataset(root)
-    return dataset, make_synthetic(dataset, clips, SHAPE, TEXT_WIDTH, **options)
+class Inputs(NamedTuple):
+    """What `QAMDT.forward` takes, but for the mask."""
+
+    latents: Tensor
+    t: Tensor
+    text: Tensor
+    text_mask: Tensor
+    quality: Tensor
 
 
-def child_env() -> dict[str, str]:
-    """An environment in which a child process imports what this one imports."""
-    path = os.pathsep.join(p for p in sys.path if p)
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+def network(awake: bool = True, seed: int = 0, **changes: Any) -> QAMDT:
+    """A small network; awake: what is zero at the start is not."""
+    torch.manual_seed(seed)
+    net = QAMDT(ModelConfig(**{**SMALL, **changes}))
+    if awake:
+        for p in net.parameters():
+            if p.dim() > 1 and not p.any():
+                nn.init.normal_(p, std=0.1)
+    return net
+
+
+def inputs(config: ModelConfig, batch: int = 2, tokens: int = 5, seed: int = 1) -> Inputs:
+    """Noise for a network; the texts of a batch have `tokens`, `tokens` - 1 .. real tokens."""
+    g = torch.Generator().manual_seed(seed)
+    lengths = torch.arange(tokens, tokens - batch, -1).clamp_min(1)
+    return Inputs(
+        torch.randn(batch, *config.shape, generator=g),
+        torch.randint(0, 1000, (batch,), generator=g).float(),
+        torch.randn(batch, tokens, config.text_width, generator=g),
+        torch.arange(tokens) < lengths[:, None],
+        torch.linspace(1.5, 5.0, batch),
+    )

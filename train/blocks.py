@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from .linear import Linear, linear
 from .model_config import ModelConfig
-from .positions import rotate
+from .positions import turn
 from .recompute import made_again
 
 NORM_EPS = 1e-6
@@ -50,12 +50,7 @@ def turned(
     q_rotary: Tensor | None, k_rotary: Tensor | None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Queries and keys [B, N, H, d], normalised and rotated where asked for."""
-    if q_scale is not None and k_scale is not None:
-        q = F.rms_norm(q, q.shape[-1:], q_scale, NORM_EPS)
-        k = F.rms_norm(k, k.shape[-1:], k_scale, NORM_EPS)
-    if q_rotary is not None and k_rotary is not None:
-        q, k = rotate(q, q_rotary), rotate(k, k_rotary)
-    return q, k
+    return turn(q, q_scale, q_rotary, NORM_EPS), turn(k, k_scale, k_rotary, NORM_EPS)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:

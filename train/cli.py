@@ -47,7 +47,7 @@ def fit(
     from .fit import fit as train
 
     outcome = train(Dataset(folder), run, config, until, init, quiet)
-    typer.echo(f"step {outcome.step}, loss {outcome.loss:.4f}: {run}")
+    typer.echo(f"step {outcome.step}: {run}")
     if outcome.exit_code:
         sys.exit(outcome.exit_code)
 

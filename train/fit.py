@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..schemas.errors import ModelError
+from ..schemas.errors import ConfigError, ModelError
 from ..schemas.settings import to_plain
 from ..schemas.store import Dataset
 from .checkpoint import EMA, MODEL, OPTIMIZER, read_tensors, save, weights_file
@@ -35,6 +36,7 @@ from .draws import masks_at, seed_step
 from .ema import Ema
 from .loader import Batch, Loader
 from .logbook import Logbook
+from .masking import Mask
 from .model import QAMDT
 from .objective import Objective
 from .optim import optimizer_of, rate_at, set_rate
@@ -71,6 +73,11 @@ class Fit:
         draws = expected_draws(config.data, folder.levels[self.train], folder.pmos[self.train])
         self.sampler = Sampler(draws, config.fit.seed, count)
         self.objective = Objective(config.objective)
+        if config.objective.timesteps == "score" and np.isnan(folder.similarity).all():
+            raise ConfigError(
+                "timesteps = 'score': no clip has a similarity of audio and caption; run qamdt-curate "
+                "refine, or choose uniform or logit-normal"
+            )
 
         torch.manual_seed(config.fit.seed)  # the same weights on every process
         self.network = QAMDT(config.model, recompute=config.fit.recompute).to(processes.device)
@@ -125,11 +132,13 @@ class Fit:
         total, tokens, bad = torch.zeros((), device=self.on.device), 0, 0
         for micro in range(accumulate):
             batch = next(batches).to(self.on.device)
-            last = micro == accumulate - 1
-            with nullcontext() if last else self.on.unsynced(self.wrapped):
-                loss = self.loss(batch) / accumulate
-                self.on.backward(loss)
-            total += loss.detach()
+            passes = self.passes(batch)
+            for number, mask in enumerate(passes, 1):
+                last = micro == accumulate - 1 and number == len(passes)
+                with nullcontext() if last else self.on.unsynced(self.wrapped):
+                    loss = self.loss(batch, mask) / (accumulate * len(passes))
+                    self.on.backward(loss)
+                total += loss.detach()
             tokens, bad = max(tokens, batch.text.shape[1]), bad + len(batch.bad)
         norm = self.on.clip(self.wrapped, config.optim.clip)
         self.optimizer.step()
@@ -138,21 +147,20 @@ class Fit:
         self.step += 1
         return total, norm, tokens, bad
 
-    def loss(self, batch: Batch) -> Tensor:
-        """The mean loss of a micro-batch; with masked+full the mean of both passes."""
-        noised = self.objective.noised(batch.latents, batch.noise, batch.times)
-        masks = [batch.mask]
+    def passes(self, batch: Batch) -> list[Mask | None]:
+        """What is masked in each forward pass; the masked one is last, as it uses all weights."""
         if batch.mask is not None and self.config.masking.masking == "masked+full":
-            masks.append(None)
-        losses = []
-        for mask in masks:
-            with self.on.autocast():
-                output = self.wrapped(
-                    noised, batch.times, batch.text, batch.text_mask, batch.quality, mask
-                )
-            loss = self.objective.loss(output, batch.latents, batch.noise, batch.times)
-            losses.append(loss.mean())
-        return torch.stack(losses).mean()
+            return [None, batch.mask]
+        return [batch.mask]
+
+    def loss(self, batch: Batch, mask: Mask | None) -> Tensor:
+        """The mean loss of one pass over a micro-batch."""
+        noised = self.objective.noised(batch.latents, batch.noise, batch.times)
+        with self.on.autocast():
+            output = self.wrapped(
+                noised, batch.times, batch.text, batch.text_mask, batch.quality, mask
+            )
+        return self.objective.loss(output, batch.latents, batch.noise, batch.times).mean()
 
     def validate(self) -> dict[str, float]:
         """Losses at fixed t of the mean of the weights, by the log's names."""
@@ -161,7 +169,7 @@ class Fit:
         times = fixed_times(watch.validate_times)
         with self.ema.swapped(self.network), self.on.autocast():
             losses = losses_at(
-                self.wrapped, self.objective, self.folder, clips, times, self.config.fit.batch_size,
+                self.network, self.objective, self.folder, clips, times, self.config.fit.batch_size,
                 self.config.fit.seed, self.on.device,
             )  # fmt: skip
         mean = sum(losses.values()) / len(losses)
@@ -177,7 +185,7 @@ class Fit:
         seeds = [k for k in range(len(chosen)) for _ in watch.demo_levels]
         with self.ema.swapped(self.network), self.on.autocast():
             latents = generate(
-                self.wrapped, self.objective, self.folder.texts, prompts, levels, seeds,
+                self.network, self.objective, self.folder.texts, prompts, levels, seeds,
                 self.config.sample, self.on.device,
             )  # fmt: skip
         if self.on.first:
@@ -207,7 +215,7 @@ def fit(
         state = Fit(dataset, run, config, processes)
         state.go_on(init)
         end = min(until or config.fit.steps, config.fit.steps)
-        speed = Speed(config, state.step, end, quiet or not processes.first)
+        speed = Speed(config, state.step, end, processes.world, quiet or not processes.first)
         tell = say or speed.say
         _introduce(state, end, tell)
         if processes.first:
@@ -237,10 +245,10 @@ def fit(
                 if _due(state.step, config.watch.demo_every):
                     state.demo(log)
                 if _due(state.step, config.watch.save_every) and state.step < end:
-                    _finite(processes.mean(total), state.step)
+                    _finite(processes.mean(total + 0 * norm), state.step)
                     state.save()
             if state.step > speed.first_step:
-                loss = _finite(processes.mean(total), state.step)
+                loss = _finite(processes.mean(total + 0 * norm), state.step)
                 state.save()
         finally:
             batches.close()
@@ -262,7 +270,7 @@ def _introduce(state: Fit, end: int, say: Say) -> None:
 
 
 def _finite(loss: float, step: int) -> float:
-    """Raises ModelError where the loss is not a number, before a checkpoint is made of it."""
+    """Raises ModelError where the loss is no number, before a checkpoint is made of it."""
     if not math.isfinite(loss):
         raise ModelError(
             f"the loss of step {step} is {loss}: lower --lr or --clip, lengthen --warmup, or train "

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ from ..schemas.settings import to_plain
 from ..schemas.store import Dataset
 from .checkpoint import read_about, read_tensors, weights_file, write_tensors
 from .config import Config
-from .demos import generate, write_latents
+from .demos import fitting, generate, write_latents
 from .model import QAMDT
 from .model_config import ModelConfig
 from .objective import Objective
@@ -50,7 +51,7 @@ class Request:
         ]
 
 
-def load_network(where: Path, device: torch.device) -> tuple[QAMDT, Config, dict[str, object]]:
+def load_network(where: Path, device: torch.device) -> tuple[QAMDT, Config, dict[str, Any]]:
     """The network of a run folder, checkpoint folder or weights file, ready to sample from.
 
     Returns also its configuration and its header. Raises WeightsMissing or StoreError.
@@ -68,20 +69,22 @@ def generate_to(
 ) -> int:
     """Write latents (see demos.py for the file) and return how many.
 
-    Prompts must have stored text states, made by the encoder that the network was trained with.
+    A solver that does not fit what the network predicts is replaced (flow has euler); the file's
+    header says which one it was. Prompts must have stored text states, made by the encoder that the
+    network was trained with.
     Raises ConfigError, StoreError.
     """
     on = device_of(device)
     network, trained, about = load_network(where, on)
     texts = StoredText.open(dataset, trained.data.max_tokens, trained.data.reading)
-    told = about.get("text") or {}
-    encoder = told.get("encoder") if isinstance(told, dict) else None
+    encoder = (about["text"] or {}).get("encoder")  # weights from elsewhere do not tell
     if encoder not in (None, texts.encoder) or texts.width != trained.model.text_width:
         raise ConfigError(
             f"{where} was trained with text states of {encoder} ({trained.model.text_width} wide); "
             f"{dataset.root} holds those of {texts.encoder} ({texts.width} wide)"
         )
     objective, each = Objective(trained.objective), request.each()
+    config = fitting(config, objective)
     parts = []
     for block in _blocks(each, request.batch_size):
         prompts, levels, seeds = zip(*block, strict=True)
@@ -92,8 +95,8 @@ def generate_to(
             )
         )  # fmt: skip
     prompts, levels, seeds = zip(*each, strict=True)
-    latents = about.get("latents") or {}
-    scale = float(latents.get("scale", 1.0)) if isinstance(latents, dict) else 1.0
+    latents = about["latents"] or {}
+    scale = float(latents.get("scale", 1.0))
     write_latents(
         out, torch.cat(parts), prompts, levels, seeds, scale, trained_on=latents,
         sample=dataclasses.asdict(config), weights=str(where), step=about["step"],

@@ -28,6 +28,7 @@ from .sampler import Sampler
 from .text_states import NULL_TEXT, padded
 from .training_set import TrainingSet, UnreadableClip
 
+GRACE_S = 30
 TRIES = 8  # other clips tried in place of one that cannot be read, under skip_bad
 
 
@@ -168,7 +169,12 @@ class Loader:
     def __next__(self) -> Batch:
         if self._batches is None:
             raise StopIteration
-        batch = next(self._batches)
+        try:
+            batch = next(self._batches)
+        except UnreadableClip as error:  # a worker's comes with its traceback in the text
+            self.close()
+            told = str(error).strip().rpartition("UnreadableClip: ")[2]
+            raise UnreadableClip(told) from error
         self._left += 1
         if self._left == self._micro:  # the step is whole
             self._left = 0
@@ -176,7 +182,10 @@ class Loader:
         return batch
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers. Nothing comes afterwards."""
+        end = getattr(self._batches, "_shutdown_workers", None)  # else only when it is collected
+        if end is not None:
+            end()
         self._batches = None
 
 
@@ -191,7 +200,10 @@ class _Plan:
 
 
 def _calm(worker: int) -> None:
-    """In a worker: one thread, and the signals that end a run are the trainer's to answer."""
+    """In a worker: one thread, and the signals that end a run are the trainer's to answer.
+
+    SIGTERM, which schedulers send to every process, leaves it GRACE_S to finish the step.
+    """
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(GRACE_S) and None)

@@ -37,18 +37,15 @@ MAX_PERIOD = 10000.0
 class TimeEmbedding(nn.Module):
     """t float [B], 0 .. 1000 -> [B, D]: 128 cosines and 128 sines, then an MLP."""
 
-    speed: Tensor
-
     def __init__(self, width: int) -> None:
         super().__init__()
-        half = TIME_WIDTH // 2
-        speed = torch.exp(-math.log(MAX_PERIOD) / half * torch.arange(half, dtype=torch.float32))
-        self.register_buffer("speed", speed, persistent=False)
         self.inside = Linear(TIME_WIDTH, width)
         self.out = Linear(width, width)
 
     def forward(self, t: Tensor) -> Tensor:
-        angles = t.float()[:, None] * self.speed.float()
+        half = TIME_WIDTH // 2
+        number = torch.arange(half, dtype=torch.float32, device=t.device)
+        angles = t.float()[:, None] * torch.exp(-math.log(MAX_PERIOD) / half * number)
         waves = torch.cat([angles.cos(), angles.sin()], 1).to(self.inside.weight.dtype)
         return self.out(F.silu(self.inside(waves)))
 
@@ -109,6 +106,7 @@ class QAMDT(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        for module in self.modules():  # after the linear layers in it
             if isinstance(module, Block):
                 nn.init.zeros_(module.cross.out.weight)
             if isinstance(module, Block | Final):
@@ -133,11 +131,13 @@ class QAMDT(nn.Module):
         quality    float [B], 1..5, any number between; NaN or 0 = not said
         mask       what the encoder does not see; None: nothing
         """
-        time = self.time(t)
+        time, dtype = self.time(t), self.embed.weight.dtype
         told = Told(
-            self.time_to_blocks(F.silu(time)).view(len(t), 6, -1), self.text(text), text_mask
+            self.time_to_blocks(F.silu(time)).view(len(t), 6, -1),
+            self.text(text.to(dtype)),
+            text_mask,
         )
-        tokens = self.embed(self.patches.cut(latents.to(self.embed.weight.dtype)))
+        tokens = self.embed(self.patches.cut(latents.to(dtype)))
         if self.positions is not None:
             tokens = tokens + self.positions
         whole = torch.cat([self.quality(quality)[:, None], tokens], 1)  # [q; X], [B, 1 + P, D]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -35,11 +37,62 @@ def rotary_table(config: ModelConfig) -> Tensor:
     return torch.stack([angles.cos(), angles.sin()]).float()
 
 
-def rotate(x: Tensor, rotary: Tensor) -> Tensor:
-    """Every pair (i, i + d/2) of x [B, N, H, d] turned by the angles in rotary [2, B or 1, N, d/2]."""
+class _Turn(torch.autograd.Function):
+    """RMS norm with a scale, then rotation, in few passes over x; forward keeps x alone."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, scale: Tensor | None, rotary: Tensor | None, eps: float
+    ) -> Tensor:
+        ctx.save_for_backward(x, scale, rotary)
+        ctx.eps = eps
+        out, half = torch.empty_like(x), x.shape[-1] // 2
+        cos, sin = _tables(x, rotary)
+        w = torch.ones_like(x[0, 0, 0]) if scale is None else scale.to(x.dtype)
+        (a, b), (first, second) = x.chunk(2, -1), out.chunk(2, -1)
+        torch.mul(a, cos * w[:half], out=first).addcmul_(b, sin * w[half:], value=-1)
+        torch.mul(b, cos * w[half:], out=second).addcmul_(a, sin * w[:half])
+        return out if scale is None else out.mul_(_rms(x, eps))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, scale, rotary = ctx.saved_tensors
+        back, (c, d) = torch.empty_like(grad), grad.chunk(2, -1)
+        cos, sin = _tables(x, rotary)
+        first, second = back.chunk(2, -1)
+        torch.mul(c, cos, out=first).addcmul_(d, sin)
+        torch.mul(d, cos, out=second).addcmul_(c, sin, value=-1)
+        if scale is None:
+            return back, None, None, None
+        rms = _rms(x, ctx.eps)
+        normal = x * rms
+        both = back * normal
+        d_scale = both.sum((0, 1, 2)).to(scale.dtype)
+        w = scale.to(x.dtype)
+        mean = (both @ w)[..., None] / x.shape[-1]
+        return back.mul_(w).addcmul_(normal, mean, value=-1).mul_(rms), d_scale, None, None
+
+
+def _rms(x: Tensor, eps: float) -> Tensor:
+    """1 / sqrt(mean of squares + eps) over the last axis."""
+    return (x.square().mean(-1, keepdim=True) + eps).rsqrt()
+
+
+def _tables(x: Tensor, rotary: Tensor | None) -> tuple[Tensor, Tensor]:
+    """cos and sin that fit halves of x [B, N, H, d]; without rotary an angle of 0."""
+    if rotary is None:
+        one = x.new_ones(1)
+        return one, torch.zeros_like(one)
     cos, sin = rotary[:, :, :, None].to(x.dtype).unbind()
-    a, b = x.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+    return cos, sin
+
+
+def turn(x: Tensor, scale: Tensor | None, rotary: Tensor | None, eps: float = 1e-6) -> Tensor:
+    """Queries or keys [B, N, H, d], RMS-normalised if there is a scale [d], rotated if there are angles.
+
+    Pair (i, i + d/2) turns by the angle of rotary [2, B or 1, N, d/2]: (a cos - b sin, b cos + a sin).
+    """
+    return _Turn.apply(x, scale, rotary, eps)
 
 
 def sincos_table(config: ModelConfig) -> Tensor:

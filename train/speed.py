@@ -28,11 +28,14 @@ def peak_of(name: str) -> float | None:
 
 
 class Speed:
-    """Counts steps and their FLOPs since the last line of the log. One process's view."""
+    """Counts steps and their FLOPs since the last line of the log.
 
-    def __init__(self, config: Config, first_step: int, end: int, quiet: bool) -> None:
+    Clips a second are of all `world` processes, FLOP/s and MFU of this one's device.
+    """
+
+    def __init__(self, config: Config, first_step: int, end: int, world: int, quiet: bool) -> None:
         self._config, self.first_step, self._end = config, first_step, end
-        self._quiet, self._step = quiet, first_step
+        self._world, self._quiet, self._step = world, quiet, first_step
         self._clips = config.fit.batch_size * config.fit.accumulate
         self._peak = config.watch.peak_tflops
         if self._peak is None and torch.cuda.is_available():
@@ -59,7 +62,7 @@ class Speed:
         rate = self._flops / seconds
         found = {
             "loss": loss, "gradient_norm": norm, "epoch": epochs,
-            "clips_a_second": self._clips * self._steps / seconds,
+            "clips_a_second": self._world * self._clips * self._steps / seconds,
             "steps_a_second": self._steps / seconds, "tflops": rate / 1e12,
             "clips_replaced": float(self._bad),
         }  # fmt: skip

@@ -1,10 +1,10 @@
 """A dataset folder whose latents are known functions of level and text: for tests and figures.
 
-    latent of (caption k, level q):  channel 0   a sine of random phase over time, in band k
-                                     channel 1   a constant, (q - 3) times STEP
+    latent of (caption k, level q):  channel 1   a constant, (q - 3) times STEP
+                                     others      a sine of random phase over time, in band k
                                      everywhere  noise
 so that anyone can read off a latent which caption and level it was made for: `heard_level` and
-`heard_caption` are those classifiers. The text states are a unit vector for each word, by a hash of
+`heard_caption` are those classifiers. The text states are a random vector for each word, by a hash of
 the word; they stand for a text encoder where none is wanted.
 """
 
@@ -22,9 +22,7 @@ from ..schemas.tables import Caption, Clip, Decision, File, Latent, Level, Pmos,
 from .latent_store import latent_row, scale_of, text_row
 from .text_states import NULL_TEXT
 
-CAPTIONS = (
-    "slow piano", "fast piano", "slow guitar", "fast guitar", "slow drums", "fast drums",
-)  # fmt: skip
+CAPTIONS = ("solo piano", "solo guitar", "solo drums", "solo violin", "solo flute", "solo voice")
 PREFIXES = (None, "low quality", None, "medium quality", None, "high quality")  # 1..5 by index
 STEP, SINE, NOISE = 0.8, 2.0, 0.3
 MU, SIGMA = 3.8, 0.2
@@ -49,7 +47,8 @@ def make_latent(
     _, frames, _ = shape
     latent = rng.normal(0, NOISE, shape).astype(np.float32)
     turns = 2 * np.arange(frames) / frames + rng.random()
-    latent[0, :, CAPTIONS.index(caption)] += SINE * np.sin(2 * np.pi * turns).astype(np.float32)
+    sine = SINE * np.sin(2 * np.pi * turns).astype(np.float32)
+    latent[_others(shape[0]), :, CAPTIONS.index(caption)] += sine
     latent[1] += (level - 3) * STEP
     return latent
 
@@ -61,13 +60,14 @@ def heard_level(latents: np.ndarray) -> np.ndarray:
 
 
 def heard_caption(latents: np.ndarray) -> np.ndarray:
-    """The number in CAPTIONS of the band of channel 0 with most energy, of each latent."""
-    energy = np.square(latents[:, 0]).sum(axis=1)[:, : len(CAPTIONS)]
+    """The number in CAPTIONS of the band with most energy outside of channel 1, of each latent."""
+    others = latents[:, _others(latents.shape[1])]
+    energy = np.square(others).sum(axis=(1, 2))[:, : len(CAPTIONS)]
     return energy.argmax(axis=1)
 
 
 def word_states(text: str, width: int) -> np.ndarray:
-    """float32 [S, width]: a vector of unit length for each word, and one for the end."""
+    """float32 [S, width]: a vector of mean square 1 for each word, and one for the end."""
     words = [*text.replace(",", " ,").split(), "</s>"]
     return np.stack([_vector(word, width) for word in words])
 
@@ -76,7 +76,7 @@ def make_synthetic(
     dataset: Dataset,
     clips: int = 240,
     shape: tuple[int, int, int] = (4, 32, 8),
-    text_width: int = 32,
+    text_width: int = 64,
     seed: int = 0,
     clips_a_file: int = 4,
 ) -> list[Made]:
@@ -96,7 +96,7 @@ def make_synthetic(
     texts = {NULL_TEXT, *CAPTIONS}
     texts |= {prompt_of(prefix, c) or "" for prefix in PREFIXES for c in CAPTIONS}
     states = [text_row(text, word_states(text, text_width), ENCODER) for text in sorted(texts)]
-    _commit(dataset, TextStates, states, seed, "captions", "levels")
+    _commit(dataset, TextStates, states, seed)  # by content: no clip or level can make them wrong
     return made
 
 
@@ -145,7 +145,12 @@ def _commit(dataset: Dataset, cls: type, rows: Sequence[object], seed: int, *rea
     dataset.adopt(name_of(cls), digest, about)
 
 
+def _others(channels: int) -> list[int]:
+    """The channels that say which caption it is."""
+    return [k for k in range(channels) if k != 1]
+
+
 def _vector(word: str, width: int) -> np.ndarray:
     number = int(hashlib.sha256(word.encode()).hexdigest()[:12], 16)
     vector = np.random.default_rng(number).normal(size=width)
-    return (vector / np.linalg.norm(vector) * width**0.5 * 0.5).astype(np.float32)
+    return (vector / np.linalg.norm(vector) * width**0.5).astype(np.float32)

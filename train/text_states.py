@@ -20,7 +20,7 @@ from ..schemas.store import Dataset
 from ..schemas.views import open_duckdb
 from .latent_store import Shards
 
-HELD = 512  # texts kept in memory: a few are shared by many clips
+HELD = 128  # texts kept in memory: a few are shared by many clips
 NULL_TEXT = ""
 _TEXTS = """
 SELECT text, filename, file_row_number, tokens, width, encoder
