@@ -108,6 +108,8 @@ figures-codec: $(VENV)/.pmos $(VENV)/.models  ## measure the codec: figures/code
 
 train: $(VENV)/.models  ## from the demo shards to sounds to listen to: OUT/samples/index.html
 	test -e $(OUT)/dataset/decisions/_current.json || $(MAKE) curate
+	$(BIN)/qamdt-curate quantize $(OUT)/dataset --scheme quantile --prefixes quantile
+	$(BIN)/qamdt-curate filter $(OUT)/dataset
 	$(BIN)/qamdt-train latents $(OUT)/dataset --workers $(WORKERS)
 	$(BIN)/qamdt-train fit $(OUT)/dataset $(OUT)/run --size nano --text-width 384 --loader-workers 0 \
 	  --steps 1500 --lr 2e-3 --warmup 100 --schedule cosine --ema 0.995 --prediction v \

@@ -81,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("into", type=Path)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
-    parser.add_argument("--clips", type=int, default=400)
+    parser.add_argument("--clips", type=int, default=240)
     given = parser.parse_args()
     print(write_set(given.into, given.cache, given.clips))
 
