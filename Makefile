@@ -125,7 +125,7 @@ quality-proof: $(VENV)/.pmos $(VENV)/.models  ## is the quality level heard? (at
 	$(BIN)/qamdt-curate ingest $(PROOF)/music/manifest.jsonl $(PROOF)/dataset --window-s 5
 	$(BIN)/qamdt-curate score $(PROOF)/dataset --only pmos --workers $(WORKERS)
 	$(BIN)/qamdt-curate quantize $(PROOF)/dataset --scheme quantile --prefixes quantile
-	$(BIN)/qamdt-curate filter $(PROOF)/dataset
+	$(BIN)/qamdt-curate filter $(PROOF)/dataset --no-need-caption
 	$(BIN)/qamdt-train latents $(PROOF)/dataset --seconds 5.12 --workers $(WORKERS)
 	$(BIN)/qamdt-train fit $(PROOF)/dataset $(PROOF)/run --size nano --text-width 384 --frames 128 \
 	  --loader-workers 0 --steps 8000 --lr 2e-3 --warmup 200 --schedule cosine --ema 0.999 \

@@ -95,6 +95,8 @@ def test_stopped_and_resumed_is_the_same(
     assert _make(ingested, config, first) is None
     assert any("to go; the scale is measured when none is left" in line for line in said)
     assert {r["scale"] for r in _rows(ingested)} == {None}
+    with pytest.raises(StoreError, match="3 latents have no scale yet"):
+        TrainingSet.open(ingested, DataConfig())
     _make(ingested, config)
     resumed = _rows(ingested)
     ingested.drop_state("latents", latent_job(ingested, config).outputs[0].fingerprint)
@@ -208,6 +210,8 @@ def test_the_scale_is_that_of_all_numbers(tmp_path: Path) -> None:
             every.append(latent)
             rows.append(Latent(clip_id=f"{k}{j}", latent=latent.tobytes(), shape=[2, 3, 4]))
         dataset.commit(Latent, "x", rows)
+    with pytest.raises(StoreError, match="no latent to measure"):
+        measured_scale([])
     wanted = 1 / np.stack(every).astype(np.float64).std()
     assert measured_scale(dataset.parts("latents", "x")) == pytest.approx(wanted, rel=1e-6)
 

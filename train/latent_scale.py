@@ -64,8 +64,13 @@ def measured_scale(parts: Sequence[Path]) -> float:
                 square += float(np.square(numbers - own).sum()) + gap**2 * n * size / total
                 mean += gap * size / total
                 n = total
+    if not n:
+        raise StoreError(
+            "there is no latent to measure: no clip is kept, or all of them are error rows; look at "
+            "`qamdt-curate status DIR`"
+        )
     if not square > 0:
-        raise StoreError("no latent, or latents that are all alike: there is nothing to scale to 1")
+        raise StoreError("the latents are all alike: they have no deviation to scale to 1")
     return float(np.float32((n / square) ** 0.5))
 
 

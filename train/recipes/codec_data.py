@@ -29,7 +29,7 @@ SILENT = 0.08  # share of crops that end in silence, as clips that were filled u
 
 def folder_of(cache: Path) -> Path:
     """Where the mels are kept under `cache`."""
-    return cache / "codec" / f"mels-{VERSION}-{labels.SEED}"
+    return cache / "codec" / f"mels-{VERSION}-{labels.folder_of(cache).name}"
 
 
 def mels_of(waves: np.ndarray) -> np.ndarray:

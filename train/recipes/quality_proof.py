@@ -71,11 +71,11 @@ class SecondJudge:
     above 8 kHz is no damage here, as all that is judged ends there.
     """
 
-    def __init__(self, cache: Path, parts: int = 24, seed: int = 0) -> None:
-        """Learn from the labels in the cache. Raises ConfigError where there are none."""
+    def __init__(self, folder: Path, parts: int = 24, seed: int = 0) -> None:
+        """Learn from the labels in a folder. Raises ConfigError where there are none."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
-        rows, mos = _examples(labels.folder_of(cache), parts)
+        rows, mos = _examples(folder, parts)
         self.model = HistGradientBoostingRegressor(
             max_iter=300, learning_rate=0.06, max_leaf_nodes=24, max_features=0.2, random_state=seed
         )
@@ -143,13 +143,16 @@ def main() -> None:
     parser.add_argument("what", choices=["prompts", "judge"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("file", type=Path, nargs="?")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
+    parser.add_argument(
+        "--labels", type=Path, default=labels.folder_of(Path.home() / ".cache" / "qamdt"),
+        help="labels of the p-MOS recipe, that the second judge learns from",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     if given.what == "prompts":
         print(write_prompts(given.folder, given.file))
         return
-    found = judged(heard(given.folder, EmbeddedPmos()), SecondJudge(given.cache))
+    found = judged(heard(given.folder, EmbeddedPmos()), SecondJudge(given.labels))
     for name, value in found.items():
         low = "" if value["low"] is None else f" [{value['low']:.3f}, {value['high']:.3f}]"
         print(f"{name:26} {value['value']:.3f}{low} n={value['n']}")

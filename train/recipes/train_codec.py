@@ -1,6 +1,6 @@
 """Trains codec-mini: mels (found in the cache or made), network, weights.
 
-    python -m qamdt.train.recipes.train_codec --steps 4000
+    python -m qamdt.train.recipes.train_codec --steps 2400
 
 The loss, in units of the log-mel's spread: L1 of the mel, L1 of its steps along time and frequency
 at three resolutions (which keeps edges sharp and the coarse shape right), and a small KL towards a
@@ -24,8 +24,8 @@ from torch.nn import functional as F
 from ..codec_mini import WEIGHTS, MiniConfig, build, write_weights
 from .codec_data import Mels, make_all
 
-STEPS, BATCH, FRAMES = 4000, 6, 256
-PEAK_RATE, DECAY, EMA = 2e-3, 0.01, 0.998
+STEPS, BATCH, FRAMES = 2400, 4, 160
+PEAK_RATE, DECAY, EMA = 2e-3, 0.01, 0.997
 KL, EDGES, SCALES = 2e-3, 0.5, (1, 2, 4)
 SAVE_EVERY = 200
 DATA = (
