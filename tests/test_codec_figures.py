@@ -26,6 +26,8 @@ from qamdt.train.recipes.codec_figures import by_track, codec_figures, deviation
 from qamdt.train.recipes.planted import SEVERITIES, caption_of, versions
 from qamdt.train.recipes.quality_proof import (
     PAIRS,
+    Examples,
+    agreement,
     as_heard,
     differences,
     judged,
@@ -177,3 +179,29 @@ def test_planted_versions_are_two_clean_and_three_damaged() -> None:
     assert min(hurt) > 1e-4
     assert all(np.abs(w).max() <= 0.96 for _, w in first)
     assert "electronic" in caption_of(clip) and "noise" not in caption_of(clip)
+
+
+def test_judges_are_held_against_labels(tmp_path: Path) -> None:
+    """A judge that ranks as the labels do agrees; one that guesses does not; labels are read by row."""
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    waves = (rng.normal(0, 0.1, (40, 4800)) * 32768).astype(np.int16)
+    rows = {
+        "visqol": np.linspace(1.2, 4.6, 40),
+        "kinds": [["white"]] * 40,
+        "severities": [[0.5]] * 40,
+    }
+    np.save(tmp_path / "dev-00000.npy", waves)
+    table = pd.DataFrame(rows)
+    table.loc[3, "visqol"] = np.nan
+    table.to_parquet(tmp_path / "dev-00000.parquet")
+    examples = Examples.read(tmp_path, "dev", 4)
+    assert len(examples.waves) == len(examples.mos) == 39
+    assert len(examples.waves[0]) == 1600
+    good = agreement(examples.mos**3, examples)
+    assert good["value"] == pytest.approx(1.0) and good["n"] == 39
+    guess = agreement(rng.normal(size=39), examples)
+    assert guess["low"] < guess["value"] < guess["high"] < 0.7
+    with pytest.raises(ConfigError, match="holds no labels"):
+        Examples.read(tmp_path, "train", 1)

@@ -8,7 +8,8 @@
 seed. `judge` gives the mean difference of p-MOS, level 5 less level 1, with a bootstrap interval over
 pairs: by pmos-mini, which labelled the training set, and by a second judge that did not and is of
 another kind (gradient boosting over means and deviations of the same front end, taught ViSQOL's
-labels of the p-MOS recipe).
+labels of the p-MOS recipe on sounds cut at 8 kHz). Both are held against ViSQOL on development clips
+cut at 8 kHz first: a judge that cannot rank those proves nothing.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...audio.mel import RATE_HZ as MEL_RATE_HZ
-from ...models.pmos import EmbeddedPmos
+from ...audio.sound import Sound
+from ...models.pmos import EmbeddedPmos, PmosModel
 from ...models.recipes import labels
 from ...schemas.errors import ConfigError, StoreError
 from ...schemas.figures import write_figures
@@ -75,34 +78,76 @@ class SecondJudge:
         """Learn from the labels in a folder. Raises ConfigError where there are none."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
-        rows, mos = _examples(folder, parts)
+        examples = Examples.read(folder, "train", parts)
+        rows = np.concatenate([as_heard(w, MEL_RATE_HZ) for w in examples.waves])
         self.model = HistGradientBoostingRegressor(
             max_iter=300, learning_rate=0.06, max_leaf_nodes=24, max_features=0.2, random_state=seed
         )
-        self.model.fit(rows, mos)
+        self.model.fit(rows, examples.mos)
 
     def __call__(self, sounds: Sequence[Heard]) -> np.ndarray:
-        rows = [as_heard(sound.wave, sound.rate_hz) for sound in sounds]
+        return np.concatenate([self.score([s.wave], s.rate_hz) for s in sounds])
+
+    def score(self, waves: Sequence[np.ndarray], rate_hz: int) -> np.ndarray:
+        """Scores [n] of waves [N]."""
+        rows = [as_heard(wave, rate_hz) for wave in waves]
         return np.asarray(self.model.predict(np.concatenate(rows)))
 
 
-def _examples(folder: Path, parts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Statistics [n, 4 C] and labels [n] of the first parts of the p-MOS recipe's training set."""
-    import pandas as pd
-    from tqdm import tqdm
+@dataclass(frozen=True)
+class Examples:
+    """Sounds of the p-MOS recipe as they are at 16 kHz: waves [N] and labels [n]."""
 
-    tables = sorted(folder.glob("train-*.parquet"))[:parts]
-    if not tables:
-        raise ConfigError(f"{folder} holds no labels: `make train-pmos` makes them")
-    rows, mos = [], []
-    for path in tqdm(tables, unit="part", desc="second judge"):
-        table = pd.read_parquet(path)
-        waves = np.load(path.with_suffix(".npy"), mmap_mode="r")
-        for k in np.flatnonzero(table["visqol"].notna()):
-            one = table.iloc[k]
-            rows.append(as_heard(waves[k].astype(np.float32) / 32768, labels.RATE_HZ))
-            mos.append(labels.mended(one["visqol"], list(one["kinds"]), list(one["severities"])))
-    return np.concatenate(rows), np.array(mos)
+    waves: list[np.ndarray]
+    mos: np.ndarray
+
+    @classmethod
+    def read(cls, folder: Path, split: str, parts: int) -> Examples:
+        """The labelled ones of the first parts of a split. Raises ConfigError where there are none."""
+        import pandas as pd
+        import soxr
+
+        tables = sorted(folder.glob(f"{split}-*.parquet"))[:parts]
+        if not tables:
+            raise ConfigError(f"{folder} holds no labels: `make train-pmos` makes them")
+        waves, mos = [], []
+        for path in tables:
+            table = pd.read_parquet(path)
+            kept = np.load(path.with_suffix(".npy"), mmap_mode="r")
+            for k in np.flatnonzero(table["visqol"].notna()):
+                one = table.iloc[k]
+                wave = kept[k].astype(np.float32) / 32768
+                waves.append(soxr.resample(wave, labels.RATE_HZ, MEL_RATE_HZ))
+                mos.append(
+                    labels.mended(one["visqol"], list(one["kinds"]), list(one["severities"]))
+                )
+        return cls(waves, np.array(mos))
+
+
+def agreement(scores: np.ndarray, examples: Examples) -> dict[str, Any]:
+    """Spearman's correlation of a judge's scores with ViSQOL's labels, by bootstrap over sounds."""
+    from scipy.stats import spearmanr
+
+    rng, n = np.random.default_rng(0), len(scores)
+    draws = [rng.integers(0, n, n) for _ in range(500)]
+    every = [float(spearmanr(scores[d], examples.mos[d])[0]) for d in draws]
+    low, high = np.quantile(every, [0.025, 0.975])
+    value = float(spearmanr(scores, examples.mos)[0])
+    return {
+        "value": value, "low": float(low), "high": float(high), "n": n,
+        "unit": "Spearman with ViSQOL, cut at 8 kHz", "command": COMMAND,
+    }  # fmt: skip
+
+
+def judges_judged(folder: Path, second: SecondJudge, pmos: PmosModel) -> dict[str, dict[str, Any]]:
+    """How well both judges rank development sounds that are cut at 8 kHz."""
+    dev = Examples.read(folder, "dev", 4)
+    own = pmos.score([Sound(w[None], MEL_RATE_HZ) for w in dev.waves])
+    other = second.score(dev.waves, MEL_RATE_HZ)
+    return {
+        "judge_16k_spearman": agreement(own, dev),
+        "second_judge_16k_spearman": agreement(other, dev),
+    }
 
 
 def as_heard(wave: np.ndarray, rate_hz: int) -> np.ndarray:
@@ -152,7 +197,9 @@ def main() -> None:
     if given.what == "prompts":
         print(write_prompts(given.folder, given.file))
         return
-    found = judged(heard(given.folder, EmbeddedPmos()), SecondJudge(given.labels))
+    pmos, second = EmbeddedPmos(), SecondJudge(given.labels)
+    found = judges_judged(given.labels, second, pmos)
+    found |= judged(heard(given.folder, pmos), second)
     for name, value in found.items():
         low = "" if value["low"] is None else f" [{value['low']:.3f}, {value['high']:.3f}]"
         print(f"{name:26} {value['value']:.3f}{low} n={value['n']}")
