@@ -28,7 +28,7 @@ class _Place(NamedTuple):
     output: int
     size: torch.Size
     stride: tuple[int, ...]
-    offset: int
+    offset: int | torch.SymInt
 
 
 class _Recipe:

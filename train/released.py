@@ -11,11 +11,12 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..schemas.errors import ConfigError, ModelError, WeightsMissing
+from ..schemas.errors import ModelError, WeightsMissing
 from .model_config import PARITY, ModelConfig
 from .positions import sincos_table
 
@@ -108,7 +109,7 @@ def config_of(state: Mapping[str, Tensor], heads: int = HEADS) -> ModelConfig:
         kind: len({name.split(".")[1] for name in state if name.startswith(kind + ".")})
         for kind in BLOCKS
     }
-    sizes = {
+    sizes: dict[str, Any] = {
         "width": width, "heads": heads, "channels": channels, "patch_frames": patch_frames,
         "patch_bands": patch_bands, "decoder_depth": counts["de_blocks"],
         "depth": counts["en_inblocks"] + counts["en_outblocks"] + counts["de_blocks"],
@@ -175,6 +176,3 @@ def _laid_out(name: str, tensor: Tensor, config: ModelConfig) -> Tensor:
     if name in ("mask_token", "decoder_position"):
         return tensor.view(-1, config.width).squeeze(0) if name == "mask_token" else tensor[0]
     return tensor
-
-
-__all__ = ["ConfigError", "config_of", "import_released", "read_state", "translate"]
