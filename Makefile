@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 
 .PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
   real-music train-pmos train-clap calibrate-tags eval-models figures-line figures-trainer \
-  figures-evaluator test-oracle quote clean
+  figures-evaluator figures-codec train train-codec quality-proof test-oracle quote clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -116,6 +116,42 @@ test-oracle: $(ORACLE)/.done  ## the numerics against other tools, in an environ
 
 figures-line: $(VENV)/.models  ## measure the line: figures/line.json
 	$(BIN)/python -m qamdt.curate.figures --out figures/line.json
+
+train-codec: $(VENV)/.pmos  ## train codec-mini from nothing (about 45 minutes)
+	$(BIN)/python -m qamdt.train.recipes.train_codec --threads $(WORKERS)
+
+figures-codec: $(VENV)/.pmos $(VENV)/.models  ## measure the codec: figures/codec.json
+	$(BIN)/python -m qamdt.train.recipes.codec_figures --out figures/codec.json
+
+train: $(VENV)/.models  ## from the demo shards to sounds to listen to: OUT/samples/index.html
+	test -e $(OUT)/dataset/decisions/_current.json || $(MAKE) curate
+	$(BIN)/qamdt-curate quantize $(OUT)/dataset --scheme quantile --prefixes quantile
+	$(BIN)/qamdt-curate filter $(OUT)/dataset
+	$(BIN)/qamdt-train latents $(OUT)/dataset --workers $(WORKERS)
+	$(BIN)/qamdt-train fit $(OUT)/dataset $(OUT)/run --size nano --text-width 384 --loader-workers 0 \
+	  --steps 1500 --lr 2e-3 --warmup 100 --schedule cosine --ema 0.995 --prediction v \
+	  --validate-every 500 --demo-every 0 $(FLAGS)
+	$(BIN)/qamdt-train generate $(OUT)/run --out $(OUT)/samples --steps 50 --guidance 2 \
+	  --quality 1 --quality 3 --quality 5 --prompt 'a slow, calm piano piece' \
+	  --prompt 'a fast piece for strings' --prompt 'drums, bass and an electric guitar'
+	$(BIN)/qamdt-train page $(OUT)/samples
+
+PROOF := out/proof
+quality-proof: $(VENV)/.pmos $(VENV)/.models  ## is the quality level heard? (at most 90 minutes)
+	$(BIN)/python -m qamdt.train.recipes.planted $(PROOF)/music
+	$(BIN)/qamdt-curate ingest $(PROOF)/music/manifest.jsonl $(PROOF)/dataset --window-s 5
+	$(BIN)/qamdt-curate score $(PROOF)/dataset --only pmos --workers $(WORKERS)
+	$(BIN)/qamdt-curate quantize $(PROOF)/dataset --scheme quantile --prefixes quantile
+	$(BIN)/qamdt-curate filter $(PROOF)/dataset --no-need-caption
+	$(BIN)/qamdt-train latents $(PROOF)/dataset --seconds 5.12 --workers $(WORKERS)
+	$(BIN)/qamdt-train fit $(PROOF)/dataset $(PROOF)/run --size nano --text-width 384 --frames 128 \
+	  --loader-workers 0 --steps 2500 --lr 2e-3 --warmup 200 --schedule cosine --ema 0.999 \
+	  --prediction v --validate-every 2000 --demo-every 0 $(FLAGS)
+	$(BIN)/python -m qamdt.train.recipes.quality_proof prompts $(PROOF)/dataset $(PROOF)/prompts.jsonl
+	$(BIN)/qamdt-train generate $(PROOF)/run --prompts $(PROOF)/prompts.jsonl --out $(PROOF)/sounds \
+	  --seconds 5.12 --steps 50 --guidance 2
+	$(BIN)/python -m qamdt.train.recipes.quality_proof judge $(PROOF)/sounds --out figures/codec.json
+	$(BIN)/qamdt-train page $(PROOF)/sounds
 
 figures-trainer: $(VENV)/.core  ## measure the trainer: figures/trainer.json; RELEASED=folder compares
 	$(BIN)/python -m qamdt.train.figures --out figures/trainer.json $(if $(RELEASED),--released '$(RELEASED)')

@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 
 from ..schemas.errors import ConfigError
+from ..schemas.station import Call
 from ..schemas.store import Dataset
 from ..schemas.views import ask
 from . import stations
 from .cli_finetune import train_pmos
 from .cli_options import STRICT_EXIT, speak, with_config
 from .config import Config, from_toml
-from .stations import Call
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from ..schemas import flags
+from ..schemas.station import Call
 from .config import Config, from_toml, to_toml
-from .stations import Call
 
 STRICT_EXIT = 3
 

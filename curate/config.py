@@ -13,6 +13,7 @@ from typing import Any
 
 from ..schemas import settings
 from ..schemas.settings import at_least, between, one_of, setting, to_toml
+from ..schemas.station import RunConfig
 
 __all__ = ["Config", "from_toml", "setting", "to_toml"]
 
@@ -118,19 +119,6 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         one_of("audio", self.audio, ("flac", "path"))
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """Where the work runs. Nothing here changes a result, but for the last bits with `threads`."""
-
-    workers: int = setting(0, "Ray actors; 0 runs in this process")
-    threads: int = setting(1, "threads a worker computes with")
-    ray_address: str | None = setting(None, "join this Ray cluster instead of a local one")
-
-    def __post_init__(self) -> None:
-        at_least("workers", self.workers, 0)
-        at_least("threads", self.threads, 1)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import pyarrow as pa
 import soundfile as sf
 
 from ..audio.decode import read_windows
+from ..audio.listen import BLOCK, check_unchanged
 from ..audio.sound import Sound
 from ..schemas.arrow import col, key, table
 from ..schemas.errors import AudioError
@@ -28,7 +29,6 @@ from ..schemas.store import Dataset
 from ..schemas.tables import F32, Row
 from ..schemas.views import connect, create_view, one_row, stream
 from .config import ExportConfig
-from .listen import BLOCK, check_unchanged
 from .sql_stage import sql_output
 
 VERSION = 1

@@ -146,9 +146,9 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
 
 def run_driver(source: Path) -> float:
     """The line up to decisions in this process; returns its peak memory in MB."""
+    from ..schemas.station import Call
     from . import stations
     from .config import Config
-    from .stations import Call
 
     data = Dataset(source.parent / f"{source.name}-data")
     config = (

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..audio.listen import Answer, ListenJob
 from ..audio.sound import Sound
 from ..models.ref import pick_device, resolve
 from ..schemas.errors import AudioError, ModelError
@@ -20,8 +21,6 @@ from ..schemas.job import Output, output
 from ..schemas.store import Dataset
 from ..schemas.tables import Clap, Music, Pmos, Signal, Tags
 from .config import ModelsConfig, ScoreConfig
-from .listen import ListenJob
-from .stage import Answer
 
 TOP_TAGS = 20
 

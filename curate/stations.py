@@ -13,36 +13,14 @@ or `run_all`, which does it in order. The caller holds the dataset's lock.
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..schemas.errors import StoreError
-from ..schemas.job import Job
-from ..schemas.runner import Summary, run
+from ..schemas.runner import Summary
+from ..schemas.station import Call, report_of, work
 from ..schemas.store import Dataset
 from ..schemas.views import connect
 from .config import Config
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Call:
-    """How a station is called this once. Nothing here changes a row.
-
-    limit: at most so many files (ingest) or clips. dry_run: say what would be done, do nothing.
-    retry_errors: forget error rows first. say: takes the lines that are printed.
-    """
-
-    limit: int | None = None
-    dry_run: bool = False
-    retry_errors: bool = False
-    quiet: bool = False
-    say: Say = print
 
 
 def ingest(dataset: Dataset, source: Path, config: Config, call: Call) -> Summary:
@@ -50,7 +28,7 @@ def ingest(dataset: Dataset, source: Path, config: Config, call: Call) -> Summar
     from .ingest import IngestJob
 
     job = IngestJob(dataset, source, config.ingest, call.limit)
-    summary = _work(dataset, job, config, call)
+    summary = work(dataset, job, config.run, call)
     if job.ignored:
         kinds = ", ".join(f"{n} {kind}" for kind, n in job.ignored.most_common(6))
         call.say(f"ingest: passed over, as not audio: {kinds}")
@@ -63,7 +41,7 @@ def score(dataset: Dataset, config: Config, call: Call) -> Summary:
 
     _need(dataset, "clips", "ingest")
     job = score_job(dataset, config.score, config.models, call.limit)
-    return _work(dataset, job, config, call)
+    return work(dataset, job, config.run, call)
 
 
 def quantize(dataset: Dataset, config: Config, call: Call) -> Summary:
@@ -83,7 +61,7 @@ def quantize(dataset: Dataset, config: Config, call: Call) -> Summary:
         )
         if empty := empty_levels(b):
             call.say(f"quantize: no clip at level {', '.join(map(str, empty))}")
-    return _report(summary, call)
+    return report_of(summary, call)
 
 
 def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
@@ -92,9 +70,8 @@ def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
 
     _need(dataset, "clap", "score")
     _need(dataset, "tags", "score")
-    return _work(
-        dataset, RefineJob(dataset, config.refine, config.models, call.limit), config, call
-    )
+    job = RefineJob(dataset, config.refine, config.models, call.limit)
+    return work(dataset, job, config.run, call)
 
 
 def filter_clips(dataset: Dataset, config: Config, call: Call) -> Summary:
@@ -104,7 +81,7 @@ def filter_clips(dataset: Dataset, config: Config, call: Call) -> Summary:
     _need(dataset, "clips", "ingest")
     if call.dry_run:
         return _would(dataset, "filter", "clips", call)
-    return _report(decide(dataset, config.filter), call)
+    return report_of(decide(dataset, config.filter), call)
 
 
 def export(dataset: Dataset, config: Config, call: Call) -> Summary:
@@ -114,7 +91,7 @@ def export(dataset: Dataset, config: Config, call: Call) -> Summary:
 
     _need(dataset, "decisions", "filter")
     job = ExportJob(dataset, config.export, call.limit)
-    summary = _work(dataset, job, config, call)
+    summary = work(dataset, job, config.run, call)
     if not call.dry_run:
         for out in job.outputs:
             dataset.drop_other_states(out.table, out.fingerprint)
@@ -144,52 +121,6 @@ def run_all(dataset: Dataset, source: Path, config: Config, call: Call) -> None:
     filter_clips(dataset, config, rest)
     export(dataset, config, rest)
     report(dataset, config, rest)
-
-
-def _work(dataset: Dataset, job: Job, config: Config, call: Call) -> Summary:
-    if call.retry_errors and not call.dry_run:
-        for out in job.outputs:
-            if n := dataset.forget_errors(out.table, out.fingerprint):
-                call.say(f"{job.name}: {n} error rows of {out.table} are tried again")
-    if call.dry_run:
-        total = job.total()
-        call.say(f"{job.name}: {total} rows to do (dry run: nothing was done)")
-        return Summary(job.name, total)
-    summary = run(
-        job, dataset, config.run.workers, config.run.threads, config.run.ray_address, call.quiet
-    )
-    _log(dataset, summary)
-    return _report(summary, call)
-
-
-def _report(summary: Summary, call: Call) -> Summary:
-    """Print in = ok + error of every table that a station wrote."""
-    if not summary.rows:
-        call.say(f"{summary.name}: nothing to do")
-        return summary
-    tables = sorted({table for table, _ in summary.counts})
-    parts = []
-    for table in tables:
-        ok, error = summary.counts[table, "ok"], summary.counts[table, "error"]
-        parts.append(f"{table} {ok + error} = {ok} ok + {error} error")
-    took = f" in {summary.seconds:.1f} s" if summary.seconds else ""
-    call.say(f"{summary.name}: {'; '.join(parts)}{took}")
-    return summary
-
-
-def _log(dataset: Dataset, summary: Summary) -> None:
-    """Append what a run did to `runs.jsonl`: read by the report, by nothing else."""
-    if not summary.rows:
-        return
-    line: dict[str, Any] = {
-        "station": summary.name,
-        "rows": summary.rows,
-        "seconds": round(summary.seconds, 3),
-        "worker_seconds": round(summary.worker_seconds, 3),
-        "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-    with open(dataset.root / "runs.jsonl", "a", encoding="utf-8") as f:
-        f.write(json.dumps(line) + "\n")
 
 
 def _would(dataset: Dataset, name: str, table: str, call: Call) -> Summary:

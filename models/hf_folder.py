@@ -1,14 +1,14 @@
-"""Models in Hugging Face's layout, read from a local folder and nowhere else."""
+"""Models in Hugging Face's layout: a local folder, or a hub name where one is given."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..schemas.errors import ModelError
+from ..schemas.errors import ModelError, WeightsMissing
 
 LEAST_VOCABULARY = 1000
 
@@ -50,3 +50,31 @@ def folder_digest(folder: Path) -> str:
                 stream.seek(at)
                 hasher.update(stream.read(mib))
     return hasher.hexdigest()[:16]
+
+
+def find_folder(
+    role: str, where: str, parts: Sequence[str], patterns: Sequence[str], saved: str
+) -> Path:
+    """The local folder of a folder or a hub name; the hub's cache is asked before the hub.
+
+    role: for messages, as `codec diffusers`. parts: files that a local folder must hold.
+    patterns: what is fetched of a hub name. saved: what belongs there. Raises WeightsMissing.
+    """
+    folder = Path(where).expanduser()
+    missing = [part for part in parts if not (folder / part).is_file()]
+    if not missing:
+        return folder
+    if folder.exists() or where.startswith(("/", ".", "~")) or where.count("/") != 1:
+        what = f"has no {missing[0]}" if folder.is_dir() else "is no folder"
+        raise WeightsMissing(f"{role}@{where}: it {what}; give {saved}")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(where, allow_patterns=list(patterns)))
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        raise WeightsMissing(
+            f"{role}@{where}: not in the hub's cache and not to be had from the hub "
+            f"({type(error).__name__}); fetch it where there is a network (`hf download {where}`) "
+            "and give its folder"
+        ) from error

@@ -50,16 +50,39 @@ class SentenceEmbedder:
                 out[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
         return out
 
-    def _batches(self, texts: Sequence[str]) -> list[tuple[list[int], list[list[int]]]]:
+    def states(self, texts: Sequence[str], max_tokens: int = MAX_TOKENS) -> list[np.ndarray]:
+        """The last hidden states float32 [S, 384] of each text's S tokens, in order.
+
+        A longer text is cut to `max_tokens`, its end token kept; an empty one has its two marks.
+        """
+        import torch
+
+        out: list[np.ndarray] = [np.zeros((0, self.dim), np.float32)] * len(texts)
+        for rows, ids in self._batches(texts, max_tokens):
+            with torch.inference_mode():
+                states = self._model(input_ids=torch.tensor(ids)).last_hidden_state.numpy()
+            for row, own in zip(rows, states, strict=True):
+                out[row] = own
+        return out
+
+    def _batches(
+        self, texts: Sequence[str], max_tokens: int = MAX_TOKENS
+    ) -> list[tuple[list[int], list[list[int]]]]:
         """(places, token ids) of texts of one length each."""
         if not texts:
             return []
-        ids = self._tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]
-        by_length: dict[int, list[int]] = {}
-        for place, tokens in enumerate(ids):
-            by_length.setdefault(len(tokens), []).append(place)
-        return [
-            (places[i : i + BATCH], [ids[p] for p in places[i : i + BATCH]])
-            for places in by_length.values()
-            for i in range(0, len(places), BATCH)
-        ]
+        most = min(max_tokens, MAX_TOKENS)
+        ids = self._tokenizer(list(texts), truncation=True, max_length=most)["input_ids"]
+        return of_equal_length(ids)
+
+
+def of_equal_length(ids: Sequence[list[int]]) -> list[tuple[list[int], list[list[int]]]]:
+    """(places, token ids) in batches of one length each, so that nothing is padded."""
+    by_length: dict[int, list[int]] = {}
+    for place, tokens in enumerate(ids):
+        by_length.setdefault(len(tokens), []).append(place)
+    return [
+        (places[i : i + BATCH], [ids[p] for p in places[i : i + BATCH]])
+        for places in by_length.values()
+        for i in range(0, len(places), BATCH)
+    ]

@@ -144,10 +144,14 @@ class Dataset:
                 continue
             forgotten += rows.num_rows - good.num_rows
             if good.num_rows:
-                _write_part(good, part, *_written_as(part))
+                self.rewrite_part(part, good)
             else:
                 part.unlink()
         return forgotten
+
+    def rewrite_part(self, part: Path, rows: pa.Table) -> None:
+        """Replace a part's rows atomically, written as they were: groups and compression stay."""
+        _write_part(rows, part, *_written_as(part))
 
     def drop_state(self, table: str, fingerprint: str) -> None:
         """Delete one state of a table."""

@@ -64,7 +64,8 @@ def commit(dataset: Dataset, job: Job, units: Sequence[Unit], rows: dict[type, l
     for out in job.outputs:
         made = rows.get(out.cls, [])
         dataset.commit(out.cls, out.fingerprint, made)
-        counts.update((out.table, row.status) for row in made)
+        # A table whose rows cannot be errors has no status.
+        counts.update((out.table, getattr(row, "status", "ok")) for row in made)
     return Receipt(sum(len(u.rows) for u in units), counts, 0.0)
 
 

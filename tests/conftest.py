@@ -18,7 +18,7 @@ from builders import file_set
 
 from qamdt.curate import stations
 from qamdt.curate.config import Config
-from qamdt.curate.stations import Call
+from qamdt.schemas.station import Call
 from qamdt.schemas.store import Dataset
 
 settings.register_profile(  # a loaded machine is no failure; the same examples everywhere

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from qamdt.audio.listen import Answer, Listener, ListenJob
 from qamdt.audio.sound import Sound
-from qamdt.curate.listen import ListenJob
-from qamdt.curate.stage import Answer, Listener
 from qamdt.schemas.errors import WeightsMissing
 from qamdt.schemas.job import output
 from qamdt.schemas.store import Dataset

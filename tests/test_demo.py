@@ -21,8 +21,8 @@ from qamdt.curate.demo import RATE_HZ, make_demo, save
 from qamdt.curate.demo_pieces import GM, PIECES, RESERVED
 from qamdt.curate.demo_plant import DEFECTS, describe, plan
 from qamdt.curate.demo_score import Note, passage_starts, read_score, render
-from qamdt.curate.stations import Call
 from qamdt.schemas.errors import ConfigError
+from qamdt.schemas.station import Call
 from qamdt.schemas.store import Dataset
 
 SEEDS = (0, 1, 7, 2026)

@@ -12,7 +12,7 @@ from builders import music, write
 from conftest import ingest_into
 from listeners import Deadly, Rms, Unopenable, job_of
 
-from qamdt.curate import listen
+from qamdt.audio import listen
 from qamdt.schemas.runner import run
 from qamdt.schemas.store import Dataset
 from qamdt.schemas.views import connect

@@ -20,7 +20,9 @@ from qamdt.train.config import Config, from_toml
 from qamdt.train.fit import fit
 from qamdt.train.model_config import SIZES
 
-COMMANDS = ("fit", "info", "sample", "import-released")
+COMMANDS = (
+    "fit", "info", "sample", "import-released", "latents", "generate", "page", "codec-eval",
+)  # fmt: skip
 
 
 def call(*words: object) -> str:

@@ -11,6 +11,7 @@ import typer
 from ..schemas import flags
 from ..schemas.errors import ConfigError
 from ..schemas.store import Dataset
+from . import cli_audio
 from .cli_options import with_config
 from .config import Config
 
@@ -120,6 +121,9 @@ def import_released(
 
     config = write_released(checkpoint, out, heads, ema)
     typer.echo(f"{out}: width {config.width}, depth {config.depth}, latents {config.shape}")
+
+
+cli_audio.add_to(app)
 
 
 def main(**_: Any) -> None:

@@ -217,6 +217,10 @@ def _taken(
 
 def _alike(rows: list[Any], root: Path) -> tuple[tuple[int, int, int], float, str]:
     """Shape, scale and codec, which all rows share. Raises StoreError where they do not."""
+    if unsealed := sum(row[5] is None for row in rows):
+        raise StoreError(
+            f"{root}: {unsealed} latents have no scale yet: run qamdt-train latents to its end"
+        )
     kinds = Counter((tuple(row[4]), row[5], row[6]) for row in rows)
     if len(kinds) > 1:
         told = "; ".join(

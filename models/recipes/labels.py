@@ -136,18 +136,23 @@ def mended(visqol: float, kinds: list[str], severities: list[float]) -> float:
     return float(np.clip(visqol - off, 1.0, TOP))
 
 
+def versions(clip: Clip) -> tuple[list[tuple[str, Plan]], list[np.ndarray]]:
+    """(role, what is done) of each version of `clip`, the clean one first, and its wave."""
+    rng = np.random.default_rng([SEED, SPLITS.index(clip.split), clip.number, 1])
+    todo = plans(clip.split, rng)
+    if clip.number % 4 < 2:  # half of all clips are mono for the codecs too
+        clip = replace(clip, samples=clip.samples.mean(0, keepdims=True))
+    return todo, [damaged(clip, plan, rng) for _, plan in todo]
+
+
 def label(clip: Clip, teacher: FastVisqol) -> tuple[list[Example], np.ndarray]:
     """All versions of `clip` labelled, and their waves int16 [versions, FRAMES]."""
-    rng = np.random.default_rng([SEED, SPLITS.index(clip.split), clip.number, 1])
     source = clip.source
     clean = Example(
         clip.split, clip.number, 0, "clean", source.name, source.group, source.score is not None,
         clip.variation, [], [],
     )  # fmt: skip
-    todo = plans(clip.split, rng)
-    if clip.number % 4 < 2:  # half of all clips are mono for the codecs too
-        clip = replace(clip, samples=clip.samples.mean(0, keepdims=True))
-    waves = [damaged(clip, plan, rng) for _, plan in todo]
+    todo, waves = versions(clip)
     ask = [k for k, (role, plan) in enumerate(todo) if role not in ("clean", "strong")
            and "nothing" not in plan[0]]  # fmt: skip
     answers = dict(zip(ask, teacher.measure(waves[0], [waves[k] for k in ask]), strict=True))
@@ -160,10 +165,10 @@ def label(clip: Clip, teacher: FastVisqol) -> tuple[list[Example], np.ndarray]:
             replace(clean, version=k, role=role, kinds=kinds, severities=severities,
                     visqol=visqol, similarity=similarity.tolist())
         )  # fmt: skip
-    return examples, np.stack([_as_int16(wave) for wave in waves])
+    return examples, np.stack([as_int16(wave) for wave in waves])
 
 
-def _as_int16(wave: np.ndarray) -> np.ndarray:
+def as_int16(wave: np.ndarray) -> np.ndarray:
     """`wave` with its peak at .95 of the range: the level says nothing, so it is not kept."""
     peak = max(float(np.abs(wave).max()), 1e-9)
     return np.round(wave * (31000 / peak)).astype(np.int16)

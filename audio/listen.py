@@ -1,5 +1,9 @@
 """The listening pass: one decode of each clip, as many listeners as have not heard it yet.
 
+A Listener hears audio: `hear(sounds)` gives one answer per sound, in order, and an answer is either
+the table's own columns or the exception that kept it from one. It knows nothing of Ray, files,
+retries or progress.
+
 The unit is a block of windows of one file, fixed by their numbers. Before it is decoded the file is
 compared with what ingest saw, so that no score is ever made of other bytes. A listener that fails
 on a batch hears its sounds again one by one: the bad one gets its error, the others their rows.
@@ -9,19 +13,18 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 
-from ..audio.decode import read_windows
-from ..audio.sound import Sound
 from ..schemas.errors import AudioError, FileChanged, UnreadableAudio
 from ..schemas.job import Output, Unit, error_columns
 from ..schemas.store import Dataset, hash_file
 from ..schemas.views import connect, create_view, one_row, stream
-from .stage import Answer, Listener
+from .decode import read_windows
+from .sound import Sound
 
 BLOCK = 32  # windows of 10 s in one unit: 115 MB of 44.1 kHz stereo
 
@@ -29,15 +32,42 @@ _PLAN = """
 SELECT c.clip_id, c.path, c.window_index, c.start_s, c.duration_s, c.file_sha256,
        f.size_bytes, f.mtime_ns{flags}
 FROM clips c JOIN files f USING (path){joins}
-WHERE c.skip IS NULL AND ({any_pending})
+WHERE c.skip IS NULL{kept} AND ({any_pending})
 """
+_KEPT = " AND c.clip_id IN (SELECT clip_id FROM decisions WHERE kept)"
+
+
+Answer = Mapping[str, Any] | Exception
+
+
+class Listener(Protocol):
+    """A stage that hears audio.
+
+    writes: the row class of its table. version: raised whenever the same input gives other
+    numbers. model_id, weights: "" where there is no model.
+    """
+
+    writes: type
+    version: int
+
+    @property
+    def model_id(self) -> str: ...
+
+    @property
+    def weights(self) -> str: ...
+
+    def open(self) -> None:
+        """Load what is needed; called once in each worker."""
+
+    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+        """One answer per sound, same order. An answer must not depend on the other sounds."""
 
 
 @dataclass
 class ListenJob:
     """A Job: hears every clip that some listener has no row of.
 
-    limit: at most so many clips in this run.
+    limit: at most so many clips in this run. kept_only: only clips that the filter station kept.
     """
 
     dataset: Dataset
@@ -45,6 +75,7 @@ class ListenJob:
     outputs: tuple[Output, ...]
     limit: int | None = None
     name: str = "score"
+    kept_only: bool = False
 
     def total(self) -> int:
         with self._plan() as con:
@@ -112,6 +143,7 @@ class ListenJob:
                 f" ON d{i}.clip_id = c.clip_id"
                 for i in numbers
             ),
+            kept=_KEPT if self.kept_only else "",
             any_pending=" OR ".join(f"d{i}.clip_id IS NULL" for i in numbers),
         )
 

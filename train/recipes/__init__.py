@@ -1,0 +1,1 @@
+"""Makes the trainer's own weights, and its figures."""
