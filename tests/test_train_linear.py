@@ -15,7 +15,7 @@ from qamdt.train.recompute import made_again
 
 @pytest.mark.skipif(module.PRODUCT is None, reason="this PyTorch has no oneDNN product")
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(3, 5, 8), (7, 8), (2, 1, 8)])
+@pytest.mark.parametrize("shape", [(3, 100, 8), (257, 8), (300, 1, 8)])
 def test_linear_and_gradients(shape: tuple[int, ...], bias: bool) -> None:
     """Value and all gradients equal F.linear's to rounding, for weights that are slices too."""
     g = torch.Generator().manual_seed(0)
@@ -29,7 +29,7 @@ def test_linear_and_gradients(shape: tuple[int, ...], bias: bool) -> None:
         results.append([y, *torch.autograd.grad(y.square().sum(), given)])
     assert "OneDnn" in type(linear(x, whole).grad_fn).__name__
     for ours, usual in zip(*results, strict=True):
-        torch.testing.assert_close(ours, usual, atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(ours, usual, atol=1e-3, rtol=1e-5)  # sums of 300 squares of 10
 
 
 def test_other_types_go_the_usual_way() -> None:

@@ -6,8 +6,9 @@ from torch import Tensor
 from train_builders import inputs, network
 
 from qamdt.schemas.errors import ConfigError
+from qamdt.train import model
 from qamdt.train.masking import Mask, draw_mask
-from qamdt.train.model import QAMDT
+from qamdt.train.model import QAMDT, ROUND
 from qamdt.train.model_config import PARITY, SIZES, ModelConfig, from_plain, sized
 
 FORMS = {
@@ -76,9 +77,26 @@ def test_the_encoder_never_sees_a_masked_token() -> None:
     hidden = mask.hidden[:, :, None].expand(-1, -1, net.config.patch_size)
     spoiled = x + 9 * net.patches.join(hidden.float())
     before, after = encoded(net, x, mask), encoded(net, spoiled, mask)
-    assert before.shape[1] == 1 + net.config.patches // 2
+    seen = 1 + net.config.patches // 2
+    assert before.shape[1] == seen + -seen % ROUND
     assert torch.equal(before, after)
     assert not torch.equal(encoded(net, x, None), encoded(net, spoiled, None))
+
+
+def test_tokens_that_round_the_length_are_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any rounding gives the same output and the same gradients."""
+    net = network()
+    x, mask = inputs(net.config), mask_for(net, 0.4)
+    found = []
+    for length in (1, 7, 64):
+        monkeypatch.setattr(model, "ROUND", length)
+        net.zero_grad()
+        out = net(*x, mask)
+        out.square().mean().backward()
+        found.append([out, *(p.grad.clone() for p in net.parameters())])
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("skip", [True, False])

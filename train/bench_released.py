@@ -100,10 +100,7 @@ def _attend(attention: str) -> Callable[..., Tensor]:
 
 
 def load_released(folder: Path, attention: str = "spelled") -> type[nn.Module]:
-    """The released class out of a checkout, with what it imports and does not use replaced.
-
-    It leaves stand-ins in `sys.modules`: call it in a process (or a test) that has no other use for them.
-    """
+    """The released class out of a checkout, with what it imports and does not use replaced."""
     code = folder / "audioldm_train" / "modules" / "diffusionmodules"
     if not (code / "PixArt.py").is_file():
         raise SystemExit(f"{folder}: no audioldm_train/modules/diffusionmodules/PixArt.py in it")
@@ -127,16 +124,21 @@ def load_released(folder: Path, attention: str = "spelled") -> type[nn.Module]:
         "audioldm_train.modules": {}, package: {"__path__": [str(code)]},
         f"{package}.attention": {"CrossAttention_1D": object},
     }  # fmt: skip
-    for name, content in given.items():
-        module = types.ModuleType(name)
-        vars(module).update(content)
-        sys.modules.setdefault(name, module)
-        parent, _, child = name.rpartition(".")
-        if parent:
-            setattr(sys.modules[parent], child, sys.modules[name])
     import importlib
 
-    return importlib.import_module(f"{package}.PixArt").PixArt_MDT_MOS_AS_TOKEN
+    before = {name: sys.modules.get(name) for name in given}
+    try:
+        for name, content in given.items():
+            sys.modules[name] = types.ModuleType(name)
+            vars(sys.modules[name]).update(content)
+            parent, _, child = name.rpartition(".")
+            if parent:
+                setattr(sys.modules[parent], child, sys.modules[name])
+        return importlib.import_module(f"{package}.PixArt").PixArt_MDT_MOS_AS_TOKEN
+    finally:
+        for name in [n for n in sys.modules if n in before or n.startswith("audioldm_train")]:
+            del sys.modules[name]
+        sys.modules.update({name: old for name, old in before.items() if old is not None})
 
 
 def build_released(folder: Path, config: ModelConfig, attention: str) -> nn.Module:

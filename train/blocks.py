@@ -74,17 +74,18 @@ class SelfAttention(nn.Module):
 
     def forward(
         self, x: Tensor, shift: Tensor, scale: Tensor, rotary: Tensor | None,
-        asking: int | None = None,
+        asking: int | None = None, heard: int | None = None,
     ) -> Tensor:  # fmt: skip
-        """Of the modulated norm of x [B, N, D]; with `asking` = n only the first n tokens ask."""
+        """Of the modulated norm of x [B, N, D]; only the first `asking` ask, the first `heard` answer."""
         with made_again(modulated, x, shift, scale) as calm:
             q, k, v = self.project(calm, asking)
+            k, v = k[:, :heard], v[:, :heard]
         if self.q_scale is None and rotary is None:
             return self.out(attend(q, k, v))
-        asks = None if rotary is None else rotary[:, :, :asking]
-        with made_again(turned, q, k, self.q_scale, self.k_scale, asks, rotary) as (q, k):
-            heard = attend(q, k, v)
-        return self.out(heard)
+        turns = [None if rotary is None else rotary[:, :, :n] for n in (asking, heard)]
+        with made_again(turned, q, k, self.q_scale, self.k_scale, *turns) as (q, k):
+            answer = attend(q, k, v)
+        return self.out(answer)
 
     def project(self, x: Tensor, asking: int | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [B, n, H, d], keys and values [B, N, H, d]."""
@@ -169,15 +170,15 @@ class Block(nn.Module):
 
     def forward(
         self, x: Tensor, told: Told, rotary: Tensor | None, skip: Tensor | None = None,
-        asking: int | None = None,
+        asking: int | None = None, heard: int | None = None,
     ) -> Tensor:  # fmt: skip
-        """x [B, N, D] -> [B, N, D]; with `asking` = n only the first n tokens, which hear all N."""
+        """x [B, N, D] -> [B, N, D]; or the first `asking` tokens alone, who hear the first `heard`."""
         if self.join is not None and skip is not None:
             x = self.join(x, skip)
         parts = (self.table + told.time).chunk(6, 1)
         shift1, scale1, gate1, shift2, scale2, gate2 = parts  # [B, 1, D] each
-        heard = self.attention(x, shift1, scale1, rotary, asking)
-        with made_again(gated, x if asking is None else x[:, :asking], gate1, heard) as x:
+        answer = self.attention(x, shift1, scale1, rotary, asking, heard)
+        with made_again(gated, x if asking is None else x[:, :asking], gate1, answer) as x:
             read = self.cross(x, told.text, told.text_mask)
         x = x + read
         return gated(x, gate2, self.feed_forward(x, shift2, scale2))

@@ -31,6 +31,9 @@ from .quality import QualityLadder
 from .recompute import made_again
 
 TIME_WIDTH = 256
+ROUND = (
+    32  # lengths that vary with the mask are rounded up, by tokens that nobody hears: few shapes
+)
 MAX_PERIOD = 10000.0
 
 
@@ -145,20 +148,33 @@ class QAMDT(nn.Module):
         if mask is None or mask.keep.shape[1] == self.config.patches:
             x = self._to_decoder(self._encode(whole, told, rotary))
         else:
-            x = self._encode(_pick(whole, mask.keep), told, _pick_rotary(rotary, mask.keep))
+            x = self._encode_visible(whole, told, rotary, mask.keep)
             x = self._interpolate(x, told, rotary, mask)
         for block in self.decoder:
             x = self._run(block, x, told, rotary, whole)
         return self.patches.join(self.final(x[:, 1:], time))
 
-    def _encode(self, x: Tensor, told: Told, rotary: Tensor | None) -> Tensor:
+    def _encode(
+        self, x: Tensor, told: Told, rotary: Tensor | None, heard: int | None = None
+    ) -> Tensor:
         skips = []
         for block in self.encoder_in:
-            x = self._run(block, x, told, rotary)
+            x = self._run(block, x, told, rotary, None, None, heard)
             skips.append(x)
         for block in self.encoder_out:
-            x = self._run(block, x, told, rotary, skips.pop())
+            x = self._run(block, x, told, rotary, skips.pop(), None, heard)
         return x
+
+    def _encode_visible(
+        self, whole: Tensor, told: Told, rotary: Tensor | None, keep: Tensor
+    ) -> Tensor:
+        """[q; X] -> [q; visible], [B, 1 + K, D], of the quality and the visible tokens alone."""
+        length = 1 + keep.shape[1]
+        spare = -length % ROUND
+        x = F.pad(_pick(whole, keep), (0, 0, 0, spare))
+        turns = _pick_rotary(rotary, keep)
+        turns = None if turns is None else F.pad(turns, (0, 0, 0, spare))
+        return self._encode(x, told, turns, length)[:, :length]
 
     def _to_decoder(self, x: Tensor) -> Tensor:
         if self.decoder_position is None:
@@ -178,8 +194,9 @@ class QAMDT(nn.Module):
         x = torch.cat([x[:, :1], fill, x[:, 1:]], 1)
         if self.decoder_position is not None:
             x = x + F.pad(self.decoder_position[order], (0, 0, 1, 0))
-        filled = self._run(self.side, x, told, _pick_rotary(rotary, order), None, 1 + masked)
-        x = torch.cat([filled, x[:, 1 + masked :]], 1)
+        asking = min(x.shape[1], 1 + masked + -(1 + masked) % ROUND)
+        filled = self._run(self.side, x, told, _pick_rotary(rotary, order), None, asking)
+        x = torch.cat([filled[:, : 1 + masked], x[:, 1 + masked :]], 1)
         return _pick(x, (mask.restore + masked) % self.config.patches)
 
     def _run(self, block: nn.Module, *given: object) -> Tensor:
