@@ -26,7 +26,7 @@ from qamdt.schemas.settings import to_toml
 from qamdt.schemas.store import Dataset
 
 QUIET = Call(quiet=True)
-RATE = 22_050
+RATE = 44_100
 CLIPS = 8
 
 
