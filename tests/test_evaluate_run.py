@@ -117,7 +117,7 @@ def damaged(home: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -
 def test_planted_defects_are_heard(home: Path, whole: Results) -> None:
     """Noise of growing level: FAD against the clean clips grows, p-MOS falls.
 
-    Only as far as pmos-mini can tell: louder noise than this raises its score again.
+    Only as far as pmos-mini can tell: under more noise than this its score stays low.
     """
     found = [
         evaluate(
