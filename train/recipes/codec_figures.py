@@ -131,21 +131,31 @@ def generation_s(threads: int) -> float:
     return float(np.median(took))
 
 
+def speed_figures(threads: int) -> Found:
+    """Times real time of the encoder, and seconds of a generation, with so many threads."""
+    told = f"{threads} thread" + "s" * (threads > 1)
+    speed, seconds = times_real_time(EmbeddedCodec()), generation_s(threads)
+    clip = f"s for 10.24 s, nano, 50 steps, guidance, {told}"
+    return {
+        "encode_x_realtime": plain_figure(speed, 7, f"x real time, {told}", COMMAND),
+        "generate_s": plain_figure(seconds, 3, clip, COMMAND),
+    }
+
+
 def main() -> None:
     """The command: see the module."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", choices=["speed", "sound"])
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    speed = times_real_time(EmbeddedCodec())
-    unit = f"x real time, {given.threads} threads"
-    found: Found = {"encode_x_realtime": plain_figure(speed, 7, unit, COMMAND)}
-    seconds = generation_s(given.threads)
-    unit = f"s for 10.24 s, nano, 50 steps, guidance, {given.threads} threads"
-    found["generate_s"] = plain_figure(seconds, 3, unit, COMMAND)
-    found |= codec_figures(round_trips(given.cache))
+    found: Found = {}
+    if given.only != "sound":
+        found |= speed_figures(given.threads)
+    if given.only != "speed":
+        found |= codec_figures(round_trips(given.cache))
     for name, value in found.items():
         low, high = value["low"], value["high"]
         told = "" if low is None else f"[{low:.3f}, {high:.3f}]"
