@@ -1,9 +1,11 @@
 """Laws of a block: identity without gates, text without padding, batch-mates apart."""
 
+import pytest
 import torch
 from train_builders import SMALL
 
-from qamdt.train.blocks import Block, CrossAttention, Join, SelfAttention, Told, attend, turned
+from qamdt.train.attention import attend, attend_masked
+from qamdt.train.blocks import Block, CrossAttention, Join, SelfAttention, Told, turned
 from qamdt.train.model_config import ModelConfig
 from qamdt.train.positions import rotary_table
 
@@ -54,6 +56,21 @@ def test_attention_is_the_softmax_of_scaled_products() -> None:
     scores = torch.einsum("bnhd,bshd->bhns", q, k) / 8**0.5
     want = torch.einsum("bhns,bshd->bnhd", scores.softmax(-1), v).flatten(2)
     torch.testing.assert_close(attend(q, k, v), want)
+
+
+@pytest.mark.parametrize("heard", [None, 270])
+def test_attention_by_heads_is_pytorchs(heard: int | None) -> None:
+    """Values and gradients of long sequences, of views too, and of keys that nobody hears."""
+    g = torch.Generator().manual_seed(0)
+    qkv = torch.randn(2, 290, 3, 2, 16, generator=g, requires_grad=True)
+    grad = torch.randn(2, 260, 32, generator=g)
+    found = []
+    for function in (attend, lambda q, k, v, n: attend_masked(q, k[:, :n], v[:, :n], None)):
+        q, k, v = qkv.unbind(2)
+        out = function(q[:, :260], k, v, heard)
+        found.append([out, *torch.autograd.grad(out, qkv, grad)])
+    for ours, usual in zip(*found, strict=True):
+        torch.testing.assert_close(ours, usual, atol=1e-5, rtol=1e-4)
 
 
 def test_queries_are_normalised_before_they_turn() -> None:

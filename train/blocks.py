@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .attention import attend, attend_masked
 from .linear import Linear, linear
 from .model_config import ModelConfig
 from .positions import turn
@@ -53,13 +54,6 @@ def turned(
     return turn(q, q_scale, q_rotary, NORM_EPS), turn(k, k_scale, k_rotary, NORM_EPS)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Scaled dot product attention of [B, N, H, d] and [B, S, H, d]: [B, N, D]."""
-    q, k, v = (t.transpose(1, 2) for t in (q, k, v))
-    heard = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    return heard.transpose(1, 2).flatten(2)
-
-
 class SelfAttention(nn.Module):
     """Attention among tokens, rotary and with normalised queries and keys where configured."""
 
@@ -79,12 +73,11 @@ class SelfAttention(nn.Module):
         """Of the modulated norm of x [B, N, D]; only the first `asking` ask, the first `heard` answer."""
         with made_again(modulated, x, shift, scale) as calm:
             q, k, v = self.project(calm, asking)
-            k, v = k[:, :heard], v[:, :heard]
         if self.q_scale is None and rotary is None:
-            return self.out(attend(q, k, v))
-        turns = [None if rotary is None else rotary[:, :, :n] for n in (asking, heard)]
-        with made_again(turned, q, k, self.q_scale, self.k_scale, *turns) as (q, k):
-            answer = attend(q, k, v)
+            return self.out(attend(q, k, v, heard))
+        asks = None if rotary is None else rotary[:, :, :asking]
+        with made_again(turned, q, k, self.q_scale, self.k_scale, asks, rotary) as (q, k):
+            answer = attend(q, k, v, heard)
         return self.out(answer)
 
     def project(self, x: Tensor, asking: int | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,7 +108,7 @@ class CrossAttention(nn.Module):
         b, _, width = x.shape
         q = self.q(x).view(b, -1, self.heads, width // self.heads)
         k, v = self.kv(text).view(b, -1, 2, self.heads, width // self.heads).unbind(2)
-        return self.out(attend(q, k, v, text_mask[:, None, None]))
+        return self.out(attend_masked(q, k, v, text_mask))
 
 
 class FeedForward(nn.Module):

@@ -29,6 +29,24 @@ PRODUCT = _product()
 FEWEST_ROWS = 256
 
 
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W^T + b by oneDNN, without a gradient. Rows or columns of `weight` lie side by side in memory:
+    for others (a head of many, say) oneDNN falls back to a thousand times slower code.
+    """
+    return PRODUCT(x, weight, bias, "none", [], "")
+
+
+def fast(x: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN's product is to be used: float32 on a CPU, without autocast."""
+    return (
+        PRODUCT is not None
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and torch.backends.mkldnn.enabled
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
 class _OneDnnLinear(torch.autograd.Function):
     """y = x W^T + b for x [..., in], W [out, in]; the same three products as `F.linear`."""
 
@@ -36,7 +54,7 @@ class _OneDnnLinear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.has_bias = bias is not None
-        return PRODUCT(x, weight, bias, "none", [], "")
+        return product(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -44,9 +62,9 @@ class _OneDnnLinear(torch.autograd.Function):
         rows = grad.reshape(-1, grad.shape[-1])
         dx = dw = db = None
         if ctx.needs_input_grad[0]:
-            dx = PRODUCT(rows, weight.t(), None, "none", [], "").view(x.shape)
+            dx = product(rows, weight.t()).view(x.shape)
         if ctx.needs_input_grad[1]:
-            dw = PRODUCT(rows.t(), x.reshape(-1, x.shape[-1]).t(), None, "none", [], "")
+            dw = product(rows.t(), x.reshape(-1, x.shape[-1]).t())
         if ctx.has_bias and ctx.needs_input_grad[2]:
             db = rows.sum(0)
         return dx, dw, db
@@ -54,16 +72,9 @@ class _OneDnnLinear(torch.autograd.Function):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W^T + b, x [..., in] -> [..., out]."""
-    usual = (
-        PRODUCT is None
-        or x.device.type != "cpu"
-        or x.dtype != torch.float32
-        or weight.dtype != torch.float32
-        or x.numel() < FEWEST_ROWS * x.shape[-1]
-        or torch.is_autocast_enabled("cpu")
-        or not torch.backends.mkldnn.enabled
-    )
-    return F.linear(x, weight, bias) if usual else _OneDnnLinear.apply(x, weight, bias)
+    if x.numel() < FEWEST_ROWS * x.shape[-1] or not fast(x, weight):
+        return F.linear(x, weight, bias)
+    return _OneDnnLinear.apply(x, weight, bias)
 
 
 class Linear(nn.Linear):
