@@ -74,7 +74,7 @@ class SecondJudge:
     above 8 kHz is no damage here, as all that is judged ends there.
     """
 
-    def __init__(self, folder: Path, parts: int = 24, seed: int = 0) -> None:
+    def __init__(self, folder: Path, parts: int = 10, seed: int = 0) -> None:
         """Learn from the labels in a folder. Raises ConfigError where there are none."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
