@@ -11,6 +11,7 @@ from train_builders import inputs, network
 from qamdt.train import linear, model, recompute
 from qamdt.train.flops import flops, memory, parameters
 from qamdt.train.masking import draw_mask
+from qamdt.train.model import QAMDT
 from qamdt.train.model_config import PARITY, sized
 
 
@@ -50,13 +51,14 @@ def test_parameters_of_the_sizes() -> None:
 
 
 @pytest.mark.parametrize("form", [{}, PARITY])
+@pytest.mark.parametrize("lean", [False, True])
 @pytest.mark.parametrize("gamma", [0.0, 0.4])
 def test_memory_kept_is_what_autograd_keeps(
-    form: dict[str, object], gamma: float, monkeypatch: pytest.MonkeyPatch
+    form: dict[str, object], gamma: float, lean: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bytes of the tensors that wait for the backward pass: to 10%."""
     monkeypatch.setattr(model, "ROUND", 1)
-    net = network(**form, patch_frames=2, patch_bands=1, text_width=32)
+    net = QAMDT(network(**form, patch_frames=2, patch_bands=1, text_width=32).config, lean=lean)
     x = inputs(net.config, batch=2, tokens=6)
     mask = draw_mask(2, net.config.patches, gamma, torch.Generator().manual_seed(0))
     kept: dict[int, int] = {}
@@ -82,4 +84,4 @@ def test_memory_kept_is_what_autograd_keeps(
     for tensor in (*net.parameters(), *net.buffers(), *x, *mask):
         kept.pop(tensor.untyped_storage().data_ptr(), None)
     assert out.requires_grad
-    assert sum(kept.values()) == pytest.approx(memory(net.config, 2, 6, gamma).kept, rel=0.1)
+    assert sum(kept.values()) == pytest.approx(memory(net.config, 2, 6, gamma, lean).kept, rel=0.1)

@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from qamdt.schemas.errors import ModelError, WeightsMissing
-from qamdt.train.bench_released import build_released
 from qamdt.train.masking import Mask
 from qamdt.train.model import QAMDT
 from qamdt.train.model_config import PARITY, ModelConfig
 from qamdt.train.positions import sincos_table
 from qamdt.train.released import config_of, import_released, translate
+from qamdt.train.released_class import build_released
 
 CHECKOUT = os.environ.get("QAMDT_RELEASED", "")
 CONFIG = ModelConfig(

@@ -112,20 +112,34 @@ class CrossAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """gelu: W2 gelu(W1 x), tanh form; swiglu (arXiv 2002.05202): W2 (silu(Wg x) * Wu x)."""
+    """gelu: W2 gelu(W1 x), tanh form; swiglu (arXiv 2002.05202): W2 (silu(Wg x) * Wu x).
+
+    `lean` computes the first product again in the backward pass instead of keeping it.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.gated = config.ffn == "swiglu"
-        self.inside = Linear(config.width, config.inner * (2 if self.gated else 1))
+        gated = config.ffn == "swiglu"
+        self.activation, self.lean = swiglu if gated else gelu, False
+        self.inside = Linear(config.width, config.inner * (2 if gated else 1))
         self.out = Linear(config.inner, config.width)
 
     def forward(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         """Of the modulated norm of x [B, N, D]."""
+        if self.lean:
+            own = self.inside.weight, self.inside.bias
+            with made_again(self.active, x, shift, scale, *own) as active:
+                return self.out(active)
         with made_again(modulated, x, shift, scale) as calm:
             inside = self.inside(calm)
-        with made_again(swiglu if self.gated else gelu, inside) as active:
+        with made_again(self.activation, inside) as active:
             return self.out(active)
+
+    def active(
+        self, x: Tensor, shift: Tensor, scale: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
+        """What the last product is given, [B, N, inner]."""
+        return self.activation(linear(modulated(x, shift, scale), weight, bias))
 
 
 def gelu(x: Tensor) -> Tensor:

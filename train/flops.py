@@ -75,13 +75,15 @@ def _block(config: ModelConfig, asking: int, heard: int, text: int, skip: bool =
     return 2 * (products + attention)
 
 
-def memory(config: ModelConfig, batch: int, text_tokens: int = 64, gamma: float = 0.0) -> Memory:
-    """Memory of a training step of `batch` samples. What is made again is not kept (`recompute`)."""
+def memory(
+    config: ModelConfig, batch: int, text_tokens: int = 64, gamma: float = 0.0, lean: bool = False
+) -> Memory:
+    """Memory of a training step of `batch` samples; `lean` as of the network."""
     weights = FLOAT_BYTES * parameters(config)
     d, p = config.width, config.patches
     masked = masked_count(p, gamma)
     seen, every = 1 + p - masked, 1 + p
-    inside = config.inner * (2 if config.ffn == "swiglu" else 1)
+    inside = 0 if lean else config.inner * (2 if config.ffn == "swiglu" else 1)
     # input, q, k, v, heard, out | cross q and heard | feed-forward's input, inside and out
     block = 10 * d + inside
     numbers = config.encoder_depth * seen * block + config.encoder_depth // 2 * seen * d

@@ -42,7 +42,7 @@ def fast(x: Tensor, weight: Tensor) -> bool:
         PRODUCT is not None
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
-        and torch.backends.mkldnn.enabled
+        and bool(torch.backends.mkldnn.enabled)
         and not torch.is_autocast_enabled("cpu")
     )
 

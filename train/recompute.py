@@ -2,7 +2,7 @@
 
 A product keeps its input for the gradient of its weight. Where that input is a norm or an activation
 of something that is kept anyway, keeping it is waste: half of what a block keeps. Here it is made again
-when the gradient asks for it; products and attention are never computed twice.
+when the gradient asks for it; no product and no attention is computed twice, but where `lean` says so.
 
     with made_again(modulated, x, shift, scale) as m:   # m = modulated(x, shift, scale)
         y = linear(m)                                   # keeps x, shift and scale, not m
