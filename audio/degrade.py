@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import soxr
@@ -202,6 +204,30 @@ def bits(x: np.ndarray, rate_hz: int, depth: float, rng: np.random.Generator) ->
     return np.round(x / step) * step
 
 
+def gate(x: np.ndarray, rate_hz: int, threshold: float, rng: np.random.Generator) -> np.ndarray:
+    """A noise gate in ten bands: a band is shut while it is below `threshold` times its median level.
+
+    It opens within 5 ms and shuts within 60 to 200 ms, as gates and expanders of recorders do.
+    """
+    block = max(1, rate_hz // 200)
+    edges = np.geomspace(60, 0.5 * rate_hz, 11)[1:-1]
+    release = np.exp(-0.005 / rng.uniform(0.06, 0.2))
+    out = np.zeros(x.shape)
+    for low, high in pairwise([0.0, *edges, np.inf]):
+        band = _shape_spectrum(x, rate_hz, partial(_between, low, high))
+        padded = np.pad(band, ((0, 0), (0, -band.shape[1] % block)))
+        level = np.sqrt(np.square(padded).mean(0).reshape(-1, block).mean(1))
+        gain = (level > threshold * np.median(level)).astype(float)
+        for k in range(1, len(gain)):
+            gain[k] = max(gain[k], gain[k - 1] * release)
+        out += band * np.repeat(gain, block)[: x.shape[1]]
+    return out
+
+
+def _between(low_hz: float, high_hz: float, hz: np.ndarray) -> np.ndarray:
+    return (hz >= low_hz) & (hz < high_hz)
+
+
 def reverb(x: np.ndarray, rate_hz: int, wet_db: float, rng: np.random.Generator) -> np.ndarray:
     """A room of 0.5 to 2.5 s, `wet_db` against the dry sound: the direct sound stays in place."""
     decay_s = rng.uniform(0.5, 2.5)
@@ -315,6 +341,7 @@ KINDS: dict[str, Degradation] = {
     "holes": Degradation(holes, 0.01, 0.6, "share of patches", logarithmic=True),
     "coder": Degradation(coarse_coder, -14, 12, "dB of step above a band's level"),
     "denoise": Degradation(denoise, 1.5, 60, "times a band's quiet level", logarithmic=True),
+    "gate": Degradation(gate, 0.2, 4, "times a band's median level", logarithmic=True),
     "reverb": Degradation(reverb, -24, 6, "dB against the dry sound"),
     "lowpass": Degradation(lowpass, 16000, 1500, "Hz", logarithmic=True),
     "telephone": Degradation(telephone, 7000, 2000, "Hz", logarithmic=True),

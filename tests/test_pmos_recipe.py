@@ -17,6 +17,7 @@ from qamdt.models.recipes.labels import (
     TOP,
     UNSEEN,
     WEIGHTS,
+    WEIGHTS_MORE,
     WEIGHTS_TEST,
     Example,
     damaged,
@@ -25,7 +26,7 @@ from qamdt.models.recipes.labels import (
 )  # fmt: skip
 from qamdt.models.recipes.pmos_data import DAMAGES, Examples, hear_all
 from qamdt.models.recipes.references import SPLITS, Clip, Source
-from qamdt.models.recipes.train_pmos import Training
+from qamdt.models.recipes.train_pmos import Stage, Training
 
 torch.set_num_threads(1)
 
@@ -45,10 +46,10 @@ def test_plans(split: str) -> None:
             assert names and len(names) == len(severities)
             assert all(0 <= s <= 1 for s in severities)
             kinds |= set(names)
-    wanted = set(WEIGHTS_TEST) | set(UNSEEN) if split == "test" else set(WEIGHTS)
-    assert kinds - {"nothing"} == wanted
-    assert not set(UNSEEN) & (set(WEIGHTS) | set(DAMAGES))
-    assert set(WEIGHTS) | set(UNSEEN) == set(KINDS)
+    drawn = {"test": set(WEIGHTS_TEST) | set(UNSEEN), "more": set(WEIGHTS_MORE)}
+    assert kinds - {"nothing"} == drawn.get(split, set(WEIGHTS))
+    assert not set(UNSEEN) & (set(WEIGHTS_MORE) | set(DAMAGES))
+    assert set(WEIGHTS_MORE) | set(UNSEEN) == set(KINDS)
 
 
 def test_a_version_is_the_same_each_time() -> None:
@@ -116,14 +117,14 @@ def test_examples_keep_rows_and_features_together(folder: Path) -> None:
 def test_training_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
     """Six steps at once, and three, a checkpoint and three more in a new process's state: same bits."""
     examples = Examples(folder, "train")
-    whole = Training(examples, 6, seed=1)
+    whole = Training(examples, Stage(("train",), 6, 1e-3), seed=1)
     for _ in range(6):
         whole.step()
-    first = Training(examples, 6, seed=1)
+    first = Training(examples, Stage(("train",), 6, 1e-3), seed=1)
     for _ in range(3):
         first.step()
     first.save(tmp_path / "checkpoint.pt")
-    second = Training(examples, 6, seed=99)
+    second = Training(examples, Stage(("train",), 6, 1e-3), seed=99)
     second.load(tmp_path / "checkpoint.pt")
     for _ in range(3):
         second.step()

@@ -7,7 +7,8 @@ The clean version is the metric's top, 4.73. `mended` lowers it for what ViSQOL 
 
 Clips for training and test come from different albums and composers, those for dev from other
 tracks and scores. Versions for training and dev are drawn at random; the test has a plan, two
-families of which (`UNSEEN`) occur nowhere else.
+families of which (`UNSEEN`) occur nowhere else. `more`, the second series for training, adds gates,
+and damage done to sounds of low sampling rates.
 
 Work is done in parts of 16 clips: a Parquet file of labels beside a .npy file of int16 waves,
 written once, whole, and skipped when it is there. About 3.4 MB a clip.
@@ -28,7 +29,7 @@ import soxr
 
 from ...audio.degrade import KINDS, degrade
 from ..pmos import CEILING
-from .references import CLIP_S, SPLITS, Clip, Clips
+from .references import CLIP_S, SPLITS, TRAINING, Clip, Clips
 from .visqol_fast import BANDS, FastVisqol
 
 RECIPE = "pmos-mini/3"
@@ -36,7 +37,7 @@ SEED = 20152
 RATE_HZ = 48000
 FRAMES = int(CLIP_S * RATE_HZ)
 CLIPS_A_PART = 16
-PARTS = {"test": 25, "dev": 16, "train": 420}  # of CLIPS_A_PART clips each
+PARTS = {"test": 25, "dev": 16, "train": 420, "more": 100}  # of CLIPS_A_PART clips each
 VERSIONS = 7  # of a clip for training: the clean one and six more
 TOP = CEILING  # ViSQOL's score of a sound against itself
 
@@ -51,6 +52,8 @@ WEIGHTS_TEST = {  # how often a kind is drawn
     "alias": 0.8, "mp3": 1.6, "vorbis": 0.6, "opus": 0.8, "aac": 1.2,
 }  # fmt: skip
 WEIGHTS = WEIGHTS_TEST | {"holes": 0.6, "coder": 1.6}  # for training and dev
+WEIGHTS_MORE = WEIGHTS | {"gate": 3.0}  # of the clips in `more`
+LOW_RATES_HZ = (11025, 16000, 22050, 24000, 32000)
 UNSEEN = ("companding", "denoise")  # for the test alone
 CODECS = ("mp3", "vorbis", "opus", "aac")
 Then = Callable[[Path], None]
@@ -102,10 +105,11 @@ def plans(split: str, rng: np.random.Generator) -> list[tuple[str, Plan]]:
         found += [("unseen", ([kind], [float(rng.uniform(0, 1))])) for kind in UNSEEN]
         strong = ("hum", "wow", "dropout")
         return found + [("strong", ([kind], [float(rng.uniform(0.6, 1))])) for kind in strong]
-    climbs = ladder(rng, 3) if rng.random() < 0.35 else []
+    weights = WEIGHTS_MORE if split == "more" else WEIGHTS
+    climbs = ladder(rng, 3, weights) if rng.random() < 0.35 else []
     found += [("drawn", step) for step in climbs]
     while len(found) < VERSIONS:
-        found.append(("drawn", drawn(rng)))
+        found.append(("drawn", drawn(rng, weights)))
     if rng.random() < 0.15:
         found[-1] = ("drawn", (["nothing"], [1.0]))
     return found
@@ -142,7 +146,16 @@ def versions(clip: Clip) -> tuple[list[tuple[str, Plan]], list[np.ndarray]]:
     todo = plans(clip.split, rng)
     if clip.number % 4 < 2:  # half of all clips are mono for the codecs too
         clip = replace(clip, samples=clip.samples.mean(0, keepdims=True))
-    return todo, [damaged(clip, plan, rng) for _, plan in todo]
+    low = clip
+    if clip.split == "more" and rng.random() < 0.6:
+        low = at_rate(clip, int(rng.choice(LOW_RATES_HZ)))
+    return todo, [damaged(low if plan[0] else clip, plan, rng) for _, plan in todo]
+
+
+def at_rate(clip: Clip, rate_hz: int) -> Clip:
+    """`clip` as if it had been recorded at this rate: damage is then done below half of it."""
+    samples = soxr.resample(clip.samples.T, clip.rate_hz, rate_hz).T
+    return replace(clip, samples=np.ascontiguousarray(samples), rate_hz=rate_hz)
 
 
 def label(clip: Clip, teacher: FastVisqol) -> tuple[list[Example], np.ndarray]:
@@ -213,7 +226,7 @@ def _work(cache: Path, then: Then | None, todo: tuple[str, int]) -> None:
     """Label one part in this process."""
     split, part = todo
     clips, exact, quick = _tools(cache)
-    teacher = quick if split == "train" else exact
+    teacher = quick if split in TRAINING else exact
     path = write_part(folder_of(cache), split, part, clips, teacher)
     if then:
         then(path)

@@ -19,9 +19,9 @@ from ...audio.degrade import KINDS
 from ...schemas.errors import ConfigError
 from .. import pmos_front
 from ..pmos_front import MELS
-from .labels import UNSEEN, mended
+from .labels import WEIGHTS, mended
 
-DAMAGES = (*(k for k in KINDS if k not in UNSEEN), "nothing")  # outputs of the damage head
+DAMAGES = (*(k for k in KINDS if k in WEIGHTS), "nothing")  # outputs of the damage head
 LEVEL_CUES = {0: 1 / 40, 1: 1 / 40, 7: 1 / 60, 13: 1 / 60, 16: 1 / 30, 19: 1 / 30}  # step a dB
 
 
@@ -111,9 +111,7 @@ class Examples:
         self.damage = torch.tensor(
             [[float(d in kinds) for d in DAMAGES] for kinds in self.table["kinds"]]
         )
-        self._clips = [
-            torch.from_numpy(r) for _, r in sorted(self.table.groupby("clip").indices.items())
-        ]
+        self._clips = [torch.from_numpy(rows) for _, rows in sorted(clips.indices.items())]
 
     def __len__(self) -> int:
         return len(self.table)

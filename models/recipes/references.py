@@ -19,7 +19,8 @@ from .debian import fetch_package
 from .scores import TEST_COMPOSERS, Score, load_scores, more_soundfonts, render, soundfonts
 
 CLIP_S = 5.0
-SPLITS = ("train", "dev", "test")
+SPLITS = ("train", "dev", "test", "more")
+TRAINING = ("train", "more")  # two series of clips from the same tracks
 PACKAGES = {  # package -> is it held out for the test?
     "fretsonfire-songs-muldjord": False,
     "nexuiz-music": False,
@@ -88,7 +89,7 @@ class Clips:
         """
         rng = np.random.default_rng([self.seed, SPLITS.index(split), number])
         rendered = number % 2 == 1
-        pool = self.pools[split, rendered]
+        pool = self.pools["train" if split in TRAINING else split, rendered]
         rate_hz = int(rng.choice([44100, 48000]))
         while True:
             source = pool[rng.integers(len(pool))]

@@ -6,9 +6,11 @@ The loss: the score's error, ranking of pairs (those of one clip count three tim
 lessons on the side, which damage it is and how similar each of the teacher's 32 bands stayed. The
 teacher's scale ends at 4.73: a label there means "better than that can tell" (censored regression,
 Tobin 1958) and is learned as at least 4.85, so that most clean sounds pass the ceiling; above 5 there
-is a weak pull back. The weights written are an exponential mean over steps. A run is repeated
-exactly by the same seed, steps and labels (one thread computes); one that was stopped goes on from
-its last checkpoint in the cache.
+is a weak pull back. The weights written are an exponential mean over steps.
+
+Two stages: the first series of clips, then both together at a lower rate (`labels.py`: the second adds
+gates and sounds of low sampling rates). A run is repeated exactly by the same seed, steps and labels
+(one thread computes); one that was stopped goes on from its last checkpoint in the cache.
 """
 
 from __future__ import annotations
@@ -16,26 +18,41 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from ...schemas.errors import ConfigError
 from ..pmos import CEILING, WEIGHTS
 from ..pmos_net import Heard, NetConfig, PmosNet
 from . import labels
 from .pmos_data import DAMAGES, Batch, Examples, hear, hear_all
 from .pmos_eval import summary
+from .references import TRAINING
 
-CLIPS, VERSIONS, STEPS = 6, 4, 14000
-PEAK_RATE, DECAY, EMA = 1e-3, 0.05, 0.999
+CLIPS, VERSIONS = 6, 4
+DECAY, EMA = 0.05, 0.999
 SAVE_EVERY = 500
 TOP, TOP_PULL = 4.85, 5.0  # what a label at the ceiling is learned as: at least, at most
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Which series of clips, how many steps, the highest learning rate."""
+
+    splits: tuple[str, ...]
+    steps: int
+    rate: float
+
+
+STAGES = (Stage(("train",), 14000, 1e-3), Stage(TRAINING, 3000, 4e-4))
 DATA = (
     "5 s windows of music from Debian packages fretsonfire-songs-muldjord, nexuiz-music and "
     "singularity-music and of music21 corpus scores rendered with TimGM6mb, FluidR3, OPL3 and "
-    "sf_GMbank; 20 kinds of damage; labels by ViSQOL (audio mode) less stated penalties"
+    "sf_GMbank; 21 kinds of damage; labels by ViSQOL (audio mode) less stated penalties"
 )
 
 
@@ -59,29 +76,34 @@ def loss_of(heard: Heard, batch: Batch) -> torch.Tensor:
     return mos + 0.3 * rank + 1.2 * damage + 6 * similarity
 
 
-def rate_at(step: int, steps: int) -> float:
+def rate_at(step: int, stage: Stage) -> float:
     """Learning rate: 200 steps up, then half a cosine down to nothing."""
-    return PEAK_RATE * min(1.0, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    fall = 0.5 * (1 + math.cos(math.pi * step / stage.steps))
+    return stage.rate * min(1.0, (step + 1) / 200) * fall
 
 
 class Training:
     """Network, mean of its weights, optimiser and random numbers: all that a checkpoint holds."""
 
-    def __init__(self, examples: Examples, steps: int, seed: int) -> None:
+    def __init__(
+        self, examples: Examples, stage: Stage, seed: int, start: PmosNet | None = None
+    ) -> None:
         torch.manual_seed(seed)
-        self.examples, self.steps, self.done = examples, steps, 0
+        self.examples, self.stage, self.done = examples, stage, 0
         self.rng = np.random.default_rng(seed)
         self.net = PmosNet(NetConfig(kinds=DAMAGES))
         self.net.center, self.net.scale = examples.center_and_scale()
+        if start:
+            self.net.load_state_dict(start.state_dict())
         self.mean = torch.optim.swa_utils.AveragedModel(
             self.net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA)
         )
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), PEAK_RATE, weight_decay=DECAY)
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), stage.rate, weight_decay=DECAY)
 
     def step(self) -> float:
         """One step; gives its loss."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate_at(self.done, self.steps)
+            group["lr"] = rate_at(self.done, self.stage)
         batch = self.examples.batch(CLIPS, VERSIONS, self.rng)
         self.net.train()
         loss = loss_of(self.net(batch.features), batch)
@@ -117,32 +139,49 @@ class Training:
         self.done = state["done"]
 
 
-def train(examples: Examples, dev: Examples, steps: int, seed: int, checkpoint: Path) -> PmosNet:
-    """The averaged network; goes on from `checkpoint` when there is one, and keeps it there."""
+def train(
+    examples: Examples, dev: Examples, stage: Stage, seed: int, checkpoint: Path,
+    start: PmosNet | None = None,
+) -> PmosNet:  # fmt: skip
+    """The averaged network of one stage; goes on from `checkpoint` when there is one, and keeps it."""
     from tqdm import tqdm
 
-    training = Training(examples, steps, seed)
+    training = Training(examples, stage, seed, start)
     if checkpoint.exists():
         training.load(checkpoint)
-    with tqdm(total=steps, initial=training.done, unit="step", smoothing=0.02) as bar:
-        while training.done < steps:
+    with tqdm(total=stage.steps, initial=training.done, unit="step", smoothing=0.02) as bar:
+        while training.done < stage.steps:
             loss = training.step()
             bar.update()
-            if training.done % SAVE_EVERY == 0 or training.done == steps:
+            if training.done % SAVE_EVERY == 0 or training.done == stage.steps:
                 training.save(checkpoint)
                 told = summary(training.trained(), dev)
                 bar.write(f"step {training.done} loss {loss:.3f} dev {told}")
     return training.trained()
 
 
-def save(net: PmosNet, path: Path, seed: int, steps: int) -> None:
+def train_all(folder: Path, seed: int) -> PmosNet:
+    """All stages in turn, each from where the one before ended."""
+    dev = Examples(folder, "dev")
+    net, name = None, f"checkpoint-{seed}"
+    for stage in STAGES:
+        name += f"-{stage.steps}"
+        examples = Examples(folder, *stage.splits)
+        print(f"{len(examples)} examples for training, {len(dev)} for dev", flush=True)
+        net = train(examples, dev, stage, seed, folder / f"{name}.pt", net)
+    if net is None:
+        raise ConfigError("STAGES is empty: nothing to train")
+    return net
+
+
+def save(net: PmosNet, path: Path, seed: int) -> None:
     """The weights in float16, and in the header what they are and what made them."""
     from safetensors.torch import save_file
 
     about = {
         "config": json.dumps(net.config.plain()), "recipe": labels.RECIPE, "data": DATA,
-        "data_seed": str(labels.SEED), "seed": str(seed), "steps": str(steps),
-        "license": "Apache-2.0",
+        "data_seed": str(labels.SEED), "seed": str(seed), "license": "Apache-2.0",
+        "steps": " + ".join(str(stage.steps) for stage in STAGES),
     }  # fmt: skip
     state = {name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}
     save_file(state, path, metadata=about)
@@ -153,18 +192,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
     parser.add_argument("--workers", type=int, default=2, help="processes that label")
-    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     given = parser.parse_args()
     folder = labels.run(given.cache, given.workers, then=hear)
     hear_all(folder, workers=given.workers)  # parts labelled before, or heard by an older front end
     torch.set_num_threads(1)
-    examples, dev = Examples(folder, "train"), Examples(folder, "dev")
-    print(f"{len(examples)} examples for training, {len(dev)} for dev", flush=True)
-    checkpoint = folder / f"checkpoint-{given.seed}-{given.steps}.pt"
-    net = train(examples, dev, given.steps, given.seed, checkpoint)
-    save(net, given.out, given.seed, given.steps)
+    save(train_all(folder, given.seed), given.out, given.seed)
     print(f"wrote {given.out}; `make eval-models` measures it")
 
 
