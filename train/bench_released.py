@@ -4,8 +4,8 @@
 
 FOLDER is a checkout of the released code, which is not part of this package. Both networks have the same
 width, depth, heads, patches, text, batch, share of masked patches, loss, clipping and optimiser, in
-float32 on one thread. Each measurement is a process of its own; the sides take turns, so that a busy
-machine slows both. CPU seconds are the process's, the median of its steps.
+float32 on one thread. Each side is a process of its own; they take turns, step by step, so that a busy
+machine slows both. CPU seconds are the processes'.
 
 memory_ratio is of resident memory at its peak, less what was there before the network: Python and
 PyTorch, which with CUDA inside takes half a gigabyte. memory_ratio_whole takes nothing off.
@@ -46,6 +46,11 @@ FORMS: dict[str, dict[str, Any]] = {
     "default": {},
 }
 TEXT_TOKENS, GAMMA = 64, (0.3, 0.5)
+WARM = 4  # steps before the first that counts
+MEMORIES = {
+    "memory_ratio": "bytes", "memory_ratio_whole": "bytes_whole",
+    "memory_ratio_tensors": "bytes_tensors",
+}  # fmt: skip
 Step = Callable[[int], Tensor]  # number of the step -> its loss
 
 
@@ -126,7 +131,7 @@ def tensor_bytes(model: nn.Module, step: Step) -> int:
 
 
 def child(given: argparse.Namespace) -> None:
-    """Measure one side in this process and print it as JSON."""
+    """One side, in this process: a step and its CPU seconds for every line read, then its memory."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     _load_all()
@@ -137,57 +142,95 @@ def child(given: argparse.Namespace) -> None:
     else:
         model, forward = our_step(config, given.lean)
     step = train_steps(model.train(), forward, config, given.batch)
-    seconds = []
-    for number in range(2 + given.steps):
+    for number, line in enumerate(sys.stdin):
+        if line.strip() == "memory":
+            break
         start = time.process_time()
         step(number)
-        seconds.append(time.process_time() - start)
+        print(json.dumps({"cpu_s": time.process_time() - start}), flush=True)
     peak = resident_bytes("VmHWM")
     found = {
-        "cpu_s": statistics.median(seconds[2:]), "bytes": peak - before, "bytes_whole": peak,
+        "bytes": peak - before,
+        "bytes_whole": peak,
         "bytes_tensors": tensor_bytes(model, step),
-    }  # fmt: skip
-    print(json.dumps(found | {"parameters": sum(p.numel() for p in model.parameters())}))
+    }
+    print(json.dumps(found), flush=True)
 
 
-def measure(side: str, given: argparse.Namespace) -> dict[str, float]:
-    """What a new process says of one side."""
-    command = [
-        sys.executable, "-m", "qamdt.train.bench_released", "--side", side, "--form", given.form,
-        "--released", str(given.released), "--attention", given.attention,
-        "--steps", str(given.steps), "--batch", str(given.batch),
-        "--lean" if given.lean else "--no-lean",
-    ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{side}: the measurement ended with status {done.returncode}")
-    return json.loads(done.stdout.splitlines()[-1])
+class Side:
+    """A process that runs one side, told when to step."""
+
+    def __init__(self, side: str, given: argparse.Namespace) -> None:
+        command = [
+            sys.executable, "-m", "qamdt.train.bench_released", "--side", side,
+            "--form", given.form, "--released", str(given.released),
+            "--attention", given.attention, "--batch", str(given.batch),
+            "--lean" if given.lean else "--no-lean",
+        ]  # fmt: skip
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self.name, pipe = side, subprocess.PIPE
+        self.process = subprocess.Popen(
+            command, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def ask(self, word: str) -> dict[str, float]:
+        """What the process answers to "step" or "memory". Whatever else it prints is passed over."""
+        if self.process.stdin is None or self.process.stdout is None:
+            raise SystemExit(f"{self.name}: no pipe to the process")
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise SystemExit(f"{self.name}: the measurement ended with status {self.process.wait()}")
+
+
+def one_round(
+    given: argparse.Namespace,
+) -> tuple[list[dict[str, float]], dict[str, dict[str, float]]]:
+    """CPU seconds of both sides in every step after the warm-up, and what memory each took."""
+    sides = [Side(name, given) for name in ("released", "ours")]
+    pairs = []
+    for number in range(WARM + given.steps):
+        turn = sides if number % 2 else sides[::-1]
+        found = {side.name: side.ask("step")["cpu_s"] for side in turn}
+        if number >= WARM:
+            pairs.append(found)
+    memory = {side.name: side.ask("memory") for side in sides}
+    for side in sides:
+        side.process.wait()
+    return pairs, memory
 
 
 def compare(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """The ratios as figures: the median over rounds, with the least and the largest."""
-    rounds = []
+    """The ratios as figures: the median of paired steps (of rounds), the least and the largest."""
+    pairs: list[dict[str, float]] = []
+    memories = []
     for number in range(given.rounds):
-        rounds.append({side: measure(side, given) for side in ("released", "ours")})
-        print(f"round {number + 1}: {rounds[-1]}", flush=True)
+        steps, memory = one_round(given)
+        pairs += steps
+        memories.append(memory)
+        print(f"round {number + 1}: {steps} {memory}", flush=True)
     command = f"python -m qamdt.train.bench_released --released FOLDER --form {given.form} "
     command += f"--attention {given.attention} --batch {given.batch}"
     command += "" if given.lean else " --no-lean"
+    every = {"step_ratio": pairs}
+    for name, key in MEMORIES.items():
+        every[name] = [{side: m[side][key] for side in m} for m in memories]
     figures = {}
-    for name, key in (
-        ("step_ratio", "cpu_s"), ("memory_ratio", "bytes"), ("memory_ratio_whole", "bytes_whole"),
-        ("memory_ratio_tensors", "bytes_tensors"),
-    ):  # fmt: skip
-        ratios = [r["ours"][key] / r["released"][key] for r in rounds]
+    for name, found in every.items():
+        ratios = [f["ours"] / f["released"] for f in found]
         figures[name] = {
             "value": statistics.median(ratios), "low": min(ratios), "high": max(ratios),
             "n": len(ratios), "unit": "ratio", "command": command,
         }  # fmt: skip
-        for side in ("released", "ours"):
-            middle = statistics.median(r[side][key] for r in rounds)
-            print(f"{side:9} {key} {middle if key == 'cpu_s' else middle / 2**30:.3f}")
-        print(f"{name} {min(ratios):.3f} .. {figures[name]['value']:.3f} .. {max(ratios):.3f}")
+        middle = {s: statistics.median(f[s] for f in found) for s in ("released", "ours")}
+        if name != "step_ratio":
+            middle = {s: value / 2**30 for s, value in middle.items()}
+        print(
+            f"{name:21} {figures[name]['value']:.3f} [{min(ratios):.3f} {max(ratios):.3f}] of "
+            f"{len(ratios)}: released {middle['released']:.3f}, ours {middle['ours']:.3f}"
+        )
     return figures
 
 
@@ -208,9 +251,9 @@ def main() -> None:
         help="ours computes more again",
     )
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=4, help="steps measured in a process")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="put step_ratio and memory_ratio into this file")
+    parser.add_argument("--steps", type=int, default=6, help="steps measured in a round")
+    parser.add_argument("--rounds", type=int, default=3, help="pairs of processes")
+    parser.add_argument("--out", type=Path, help="put the figures into this file")
     parser.add_argument("--side", choices=("released", "ours"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
