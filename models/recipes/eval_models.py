@@ -23,10 +23,11 @@ def pmos(cache: Path, workers: int) -> Found:
     """pmos-mini: figures, and the tables and the plot of its card."""
     from ..pmos import EmbeddedPmos
     from . import pmos_eval
+    from .pmos_low_rates import low_rate_table
 
     model = EmbeddedPmos()
     table = pmos_eval.test_table(cache, model, workers)
-    found = pmos_eval.figures(table)
+    found = pmos_eval.figures(table) | pmos_eval.of_low_rates(low_rate_table(cache, model))
     speed = pmos_eval.times_real_time(model)
     found["pmos_x_realtime"] = plain_figure(speed, 24, "x real time, one core", pmos_eval.COMMAND)
     fair = pmos_eval.half_clean(table, ("fresh", "unseen"))

@@ -130,15 +130,25 @@ def measured(t: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, Measure, str]
         yield f"pmos_beyond_{kind}", strong[strong["kind"] == kind], clean_above, "share of pairs"
 
 
+def of_low_rates(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The figures of `pmos_low_rates.py`: correlation within a sampling rate, and over all."""
+    rows = under_ceiling(table)
+    found = {"pmos_pearson_low_rates": _figure(rows, pearson, "coefficient")}
+    for rate_hz, part in rows.groupby("rate_hz"):
+        found[f"pmos_pearson_{rate_hz}"] = _figure(part, pearson, "coefficient")
+    return found
+
+
+def _figure(rows: pd.DataFrame, measure: Measure, unit: str) -> dict[str, Any]:
+    value, low, high = interval(rows, measure, over="track", tries=300)
+    return {
+        "value": value, "low": low, "high": high, "n": len(rows), "unit": unit, "command": COMMAND,
+    }  # fmt: skip
+
+
 def figures(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """All figures of the model card."""
-    found: dict[str, dict[str, Any]] = {}
-    for name, rows, measure, unit in measured(table):
-        value, low, high = interval(rows, measure, over="track", tries=300)
-        found[name] = {
-            "value": value, "low": low, "high": high, "n": len(rows), "unit": unit,
-            "command": COMMAND,
-        }  # fmt: skip
+    found = {name: _figure(*of_one) for name, *of_one in measured(table)}
     worst = min(UNSEEN, key=lambda family: found[f"pmos_pearson_{family}"]["value"])
     found["pmos_pearson_unseen"] = dict(found[f"pmos_pearson_{worst}"])
     return found
