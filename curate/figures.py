@@ -15,10 +15,8 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +27,7 @@ import numpy as np
 import soundfile as sf
 import typer
 
-from ..schemas.figures import Figures, plain_figure, write_figures
+from ..schemas.figures import Figures, measure_parts, plain_figure
 from ..schemas.store import Dataset
 from ..schemas.views import connect, one_row
 
@@ -199,15 +197,7 @@ def main(
     if driver:
         print(run_driver(driver))
         return
-    for part in only.split(","):
-        work = Path(tempfile.mkdtemp(prefix=f"qamdt-{part}-"))
-        try:
-            measured = PARTS[part](work)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        write_figures(out, measured)
-        for name, f in measured.items():
-            print(f"{name:32} {round(f['value'], 4)} {f['unit']}")
+    measure_parts(PARTS, only, out)
 
 
 if __name__ == "__main__":

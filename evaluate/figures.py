@@ -12,10 +12,8 @@ eval_x_realtime, cache_speedup              1000 made-up clips, all embedded met
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +23,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..schemas.figures import Figures, plain_figure, write_figures
+from ..schemas.figures import Figures, measure_parts, plain_figure
 from . import simulate
 from .frechet import frechet_distance, from_moments
 from .made_up import write_tunes
@@ -190,15 +188,7 @@ def main(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        for part in only.split(","):
-            work = Path(tempfile.mkdtemp(prefix=f"qamdt-{part}-"))
-            try:
-                measured = PARTS[part](work)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-            write_figures(out, measured)
-            for name, f in measured.items():
-                print(f"{name:24} {f['value']:.4g} {f['unit']}", flush=True)
+        measure_parts(PARTS, only, out)
 
 
 if __name__ == "__main__":

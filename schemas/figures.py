@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,3 +44,17 @@ def write_figures(path: Path, measured: Figures) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def measure_parts(parts: Mapping[str, Callable[[Path], Figures]], only: str, out: Path) -> None:
+    """Measure the parts named in `only` (by commas), each in a folder of its own that is deleted
+    afterwards; print a line a figure and put them into `out`, where figures of other parts stay."""
+    for part in only.split(","):
+        work = Path(tempfile.mkdtemp(prefix=f"qamdt-{part}-"))
+        try:
+            measured = parts[part](work)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        write_figures(out, measured)
+        for name, figure in measured.items():
+            print(f"{name:32} {figure['value']:.4g} {figure['unit']}", flush=True)

@@ -15,12 +15,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +28,7 @@ import numpy as np
 import torch
 import typer
 
-from ..schemas.figures import Figures, plain_figure, write_figures
+from ..schemas.figures import Figures, measure_parts, plain_figure
 from ..schemas.store import Dataset
 from .checkpoint import EMA, MODEL, OPTIMIZER, latest
 from .config import Config
@@ -265,15 +263,7 @@ def main(
     torch.set_num_threads(1)
     if save_loop_in:
         save_loop(save_loop_in, int(only))
-    for part in only.split(","):
-        work = Path(tempfile.mkdtemp(prefix=f"qamdt-{part}-"))
-        try:
-            measured = PARTS[part](work)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        write_figures(out, measured)
-        for name, figure in measured.items():
-            print(f"{name:28} {figure['value']} {figure['unit']}", flush=True)
+    measure_parts(PARTS, only, out)
     if released:
         command = [sys.executable, "-m", "qamdt.train.bench_released", "--out", str(out)]
         subprocess.run([*command, "--released", str(released)], check=True)
