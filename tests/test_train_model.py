@@ -194,6 +194,24 @@ def test_bfloat16_and_autocast() -> None:
     assert net.bfloat16()(*x).dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("form", ["paper", "released"])
+@pytest.mark.parametrize("gamma", [None, 0.4])
+def test_compiled_is_the_same_network(form: str, gamma: float | None) -> None:
+    """As one graph, with the same output and gradients."""
+    net = network(**FORMS[form])
+    x, mask = inputs(net.config), None if gamma is None else mask_for(net, gamma)
+    torch._dynamo.reset()
+    compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
+    found = []
+    for function in (net, compiled):
+        net.zero_grad()
+        out = function(*x, mask)
+        out.square().mean().backward()
+        found.append([out, *(p.grad.clone() for p in net.parameters() if p.grad is not None)])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
 def test_a_small_network_learns_a_batch() -> None:
     """100 steps of Adam on one fixed batch: the error falls below a fifth."""
     net = network(awake=False)

@@ -37,9 +37,10 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def fast(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN's product is to be used: float32 on a CPU, without autocast."""
+    """Whether oneDNN's product is to be used: float32 on a CPU, no autocast, not under torch.compile."""
     return (
         PRODUCT is not None
+        and not torch.compiler.is_compiling()
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and bool(torch.backends.mkldnn.enabled)

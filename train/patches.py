@@ -49,8 +49,9 @@ class Patches(nn.Module):
     def join(self, patches: Tensor) -> Tensor:
         """[B, P, C p_l p_f] -> [B, C, T, F]; where patches overlap, their mean."""
         x = self._sum(patches)
-        t, f = self.first
-        x = x[:, :, t : t + self.shape[1], f : f + self.shape[2]]
+        if any(self.padding):
+            t, f = self.first
+            x = x[:, :, t : t + self.shape[1], f : f + self.shape[2]]
         return x if self.plain else x / self.counts.to(x.dtype)
 
     def _sum(self, patches: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .model_config import ModelConfig
 
@@ -92,7 +93,13 @@ def turn(x: Tensor, scale: Tensor | None, rotary: Tensor | None, eps: float = 1e
 
     Pair (i, i + d/2) turns by the angle of rotary [2, B or 1, N, d/2]: (a cos - b sin, b cos + a sin).
     """
-    return _Turn.apply(x, scale, rotary, eps)
+    if not torch.compiler.is_compiling():
+        return _Turn.apply(x, scale, rotary, eps)
+    if scale is not None:
+        x = F.rms_norm(x, x.shape[-1:], scale, eps)
+    cos, sin = _tables(x, rotary)
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
 
 def sincos_table(config: ModelConfig) -> Tensor:
