@@ -13,12 +13,13 @@ from qamdt.audio.degrade import KINDS, degrade
 from qamdt.models.pmos_front import CUES, MELS, features
 from qamdt.models.recipes import pmos_eval
 from qamdt.models.recipes.labels import (
+    OF_SERIES,
     PENALTIES,
     TOP,
     UNSEEN,
     WEIGHTS,
     WEIGHTS_MORE,
-    WEIGHTS_TEST,
+    WEIGHTS_WIDE,
     Example,
     damaged,
     mended,
@@ -46,10 +47,11 @@ def test_plans(split: str) -> None:
             assert names and len(names) == len(severities)
             assert all(0 <= s <= 1 for s in severities)
             kinds |= set(names)
-    drawn = {"test": set(WEIGHTS_TEST) | set(UNSEEN), "more": set(WEIGHTS_MORE)}
-    assert kinds - {"nothing"} == drawn.get(split, set(WEIGHTS))
-    assert not set(UNSEEN) & (set(WEIGHTS_MORE) | set(DAMAGES))
-    assert set(WEIGHTS_MORE) | set(UNSEEN) == set(KINDS)
+    assert kinds - {"nothing"} == set(OF_SERIES.get(split, WEIGHTS)) | (
+        set(UNSEEN) if split == "test" else set()
+    )
+    assert not set(UNSEEN) & (set(WEIGHTS_MORE) | set(WEIGHTS_WIDE) | set(DAMAGES))
+    assert set(WEIGHTS_WIDE) | set(UNSEEN) == set(KINDS)
 
 
 def test_a_version_is_the_same_each_time() -> None:

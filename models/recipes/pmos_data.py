@@ -7,7 +7,7 @@ Features are varied a little: level, tone, and now and then a shorter window.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ...audio.degrade import KINDS
 from ...schemas.errors import ConfigError
 from .. import pmos_front
 from ..pmos_front import MELS
-from .labels import WEIGHTS, mended
+from .labels import PENALTIES, WEIGHTS, mended
 
 DAMAGES = (*(k for k in KINDS if k in WEIGHTS), "nothing")  # outputs of the damage head
 LEVEL_CUES = {0: 1 / 40, 1: 1 / 40, 7: 1 / 60, 13: 1 / 60, 16: 1 / 30, 19: 1 / 30}  # step a dB
@@ -82,7 +82,10 @@ class Examples:
     labelled: leave out what ViSQOL gave no score for, but for bare noise, which needs none.
     """
 
-    def __init__(self, folder: Path, *splits: str, labelled: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *splits: str, labelled: bool = True,
+        penalties: Mapping[str, float] = PENALTIES,
+    ) -> None:  # fmt: skip
         tables = []
         self._places: list[tuple[np.ndarray, int]] = []  # of each example: its part and row there
         for path in sorted(p for s in splits for p in folder.glob(f"{s}-*.parquet")):
@@ -97,7 +100,7 @@ class Examples:
             raise ConfigError(f"{folder} holds no labels for {splits}: run the labels recipe first")
         self.table = pd.concat(tables, ignore_index=True)
         self.table["mos"] = [
-            mended(v, list(k), list(s))
+            mended(v, list(k), list(s), penalties)
             for v, k, s in zip(
                 *(self.table[c] for c in ("visqol", "kinds", "severities")), strict=True
             )
