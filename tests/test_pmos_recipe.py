@@ -1,15 +1,15 @@
 """How pmos-mini is made: plans of damage, labels, features, batches, a training that goes on."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pmos_builders import part
 from test_degrade import RATE_HZ, music
 
-from qamdt.audio.degrade import KINDS, degrade
+from qamdt.audio.degrade import KINDS
 from qamdt.models.pmos_front import CUES, MELS, features
 from qamdt.models.recipes import pmos_eval
 from qamdt.models.recipes.labels import (
@@ -20,7 +20,6 @@ from qamdt.models.recipes.labels import (
     WEIGHTS,
     WEIGHTS_MORE,
     WEIGHTS_WIDE,
-    Example,
     damaged,
     mended,
     plans,
@@ -28,6 +27,7 @@ from qamdt.models.recipes.labels import (
 from qamdt.models.recipes.pmos_data import DAMAGES, Examples, hear_all
 from qamdt.models.recipes.references import SPLITS, Clip, Source
 from qamdt.models.recipes.train_pmos import Stage, Training
+from qamdt.models.recipes.train_pmos_16k import narrowed
 
 torch.set_num_threads(1)
 
@@ -70,25 +70,6 @@ def test_labels_are_mended_where_the_teacher_is_deaf() -> None:
     assert mended(3.2, ["white"], [1.0]) == 3.2
     assert mended(1.1, list(PENALTIES), [1.0] * 3) == 1.0
     assert mended(TOP, ["nothing"], [1.0]) == 1.0
-
-
-def part(folder: Path, split: str, first: int) -> None:
-    """Two clips with four versions each, labelled by a formula instead of ViSQOL."""
-    rows, waves = [], []
-    for number in (first, first + 1):
-        wave = music(1, 1.5, 48000)
-        for version, snr_db in enumerate((None, 30, 15, 0)):
-            kinds = [] if snr_db is None else ["white"]
-            row = Example(
-                split, number, version, "drawn" if version else "clean", f"t{number}", "g", False,
-                "", kinds, [0.5] * len(kinds), TOP if snr_db is None else 1 + snr_db / 10,
-            )  # fmt: skip
-            hurt = wave if snr_db is None else degrade(wave, 48000, "white", snr_db, number)
-            rows.append(asdict(row))
-            waves.append(np.round(hurt[0] * 8000).astype(np.int16))
-    path = folder / f"{split}-{first:05d}.parquet"
-    pd.DataFrame(rows).to_parquet(path)
-    np.save(path.with_suffix(".npy"), np.stack(waves))
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +139,12 @@ def test_order_counts_only_clear_steps() -> None:
     steps = pmos_eval.ladder_steps(t)
     assert len(steps) == 2
     assert pmos_eval.in_order(steps) == 0.5
+
+
+def test_a_narrowed_wave_keeps_its_place_and_loses_its_treble() -> None:
+    """The same length; a tone of 3 kHz stays where it is, one of 12 kHz is gone."""
+    t = np.arange(RATE_HZ) / RATE_HZ
+    low, high = (np.sin(2 * np.pi * hz * t).astype(np.float32) for hz in (3000, 12000))
+    narrow = narrowed(low + high)
+    assert narrow.shape == low.shape and narrow.dtype == np.float32
+    assert np.abs(narrow - low)[2000:-2000].max() < 1e-3

@@ -80,15 +80,16 @@ class Examples:
 
     Features stay on disk and are read by the row, so that several trainings share them.
     labelled: leave out what ViSQOL gave no score for, but for bare noise, which needs none.
+    parts: of each split, the first ones; None is all.
     """
 
     def __init__(
         self, folder: Path, *splits: str, labelled: bool = True,
-        penalties: Mapping[str, float] = PENALTIES,
+        penalties: Mapping[str, float] = PENALTIES, parts: int | None = None,
     ) -> None:  # fmt: skip
         tables = []
         self._places: list[tuple[np.ndarray, int]] = []  # of each example: its part and row there
-        for path in sorted(p for s in splits for p in folder.glob(f"{s}-*.parquet")):
+        for path in (p for s in splits for p in sorted(folder.glob(f"{s}-*.parquet"))[:parts]):
             table = pd.read_parquet(path)
             nothing = table["kinds"].map(lambda kinds: "nothing" in kinds)
             table.loc[nothing, "visqol"] = 1.0

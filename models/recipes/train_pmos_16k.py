@@ -21,7 +21,7 @@ import pandas as pd
 import soxr
 import torch
 
-from ..pmos import NARROW_HZ, WEIGHTS_16K, EmbeddedPmos16k
+from ..pmos import NARROW_HZ, WEIGHTS_16K, EmbeddedPmos
 from . import labels
 from .pmos_data import Examples, hear, hear_all
 from .train_pmos import STAGES, Stage, save, train
@@ -89,7 +89,7 @@ def label_all(cache: Path, workers: int, splits: tuple[str, ...] = tuple(PARTS))
     return folder
 
 
-def test_table(cache: Path, model: EmbeddedPmos16k, workers: int = 2) -> pd.DataFrame:
+def test_table(cache: Path, model: EmbeddedPmos, workers: int = 2) -> pd.DataFrame:
     """The test set cut at 8 kHz, scored by `model`; labels that are not in `cache` are made."""
     from .pmos_eval import scored
 
