@@ -37,7 +37,7 @@ SEED = 20152
 RATE_HZ = 48000
 FRAMES = int(CLIP_S * RATE_HZ)
 CLIPS_A_PART = 16
-PARTS = {"test": 25, "dev": 16, "train": 420, "more": 100, "wide": 320}  # of CLIPS_A_PART clips
+PARTS = {"test": 25, "dev": 16, "train": 420, "more": 100, "wide": 200}  # of CLIPS_A_PART clips
 VERSIONS = 7  # of a clip for training: the clean one and six more
 TOP = CEILING  # ViSQOL's score of a sound against itself
 

@@ -23,7 +23,7 @@ import torch
 
 from ..pmos import NARROW_HZ, WEIGHTS_16K, EmbeddedPmos
 from . import labels
-from .pmos_data import Examples, hear, hear_all
+from .pmos_data import Examples, hear, hear_all, heard_path
 from .train_pmos import STAGES, Stage, save, train
 from .visqol_fast import FastVisqol
 
@@ -65,8 +65,9 @@ def label_part(cache: Path, todo: tuple[str, int]) -> Path:
     path = folder_of(cache) / name
     np.save(path.with_suffix(".npy"), np.stack([labels.as_int16(wave) for wave in waves]))
     table.assign(visqol=visqol, similarity=similarity).to_parquet(path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)  # the mark that the part is whole
-    hear(path)
+    path.with_suffix(".tmp").replace(path)
+    hear(path)  # its features are the mark that the part is whole
+    path.with_suffix(".npy").unlink()  # the waves are quickly made again from those of labels.py
     return path
 
 
@@ -78,14 +79,13 @@ def label_all(cache: Path, workers: int, splits: tuple[str, ...] = tuple(PARTS))
     folder = folder_of(cache)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [(split, k) for split in splits for k in range(PARTS[split])]
-    todo = [(s, k) for s, k in wanted if not (folder / f"{s}-{k:05d}.parquet").exists()]
+    todo = [(s, k) for s, k in wanted if not heard_path(folder / f"{s}-{k:05d}.parquet").exists()]
     if todo:
         os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # ViSQOL's search would use every core
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
             made = pool.imap_unordered(partial(label_part, cache), todo)
             for _ in tqdm(made, total=len(todo), unit="part", smoothing=0.05):
                 pass
-    hear_all(folder, workers=workers)
     return folder
 
 
