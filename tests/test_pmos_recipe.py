@@ -28,6 +28,7 @@ from qamdt.models.recipes.pmos_data import DAMAGES, Examples, hear_all
 from qamdt.models.recipes.references import SPLITS, Clip, Source
 from qamdt.models.recipes.train_pmos import Stage, Training
 from qamdt.models.recipes.train_pmos_16k import narrowed
+from qamdt.schemas.errors import ConfigError
 
 torch.set_num_threads(1)
 
@@ -81,7 +82,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_examples_keep_rows_and_features_together(folder: Path) -> None:
+def test_examples_keep_rows_and_features_together(folder: Path, tmp_path: Path) -> None:
     """The features of a row are those of its own wave; a second hearing makes nothing new."""
     examples = Examples(folder, "train")
     assert len(examples) == 16
@@ -92,6 +93,9 @@ def test_examples_keep_rows_and_features_together(folder: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
     hear_all(folder)
     assert before == {p: p.stat().st_mtime_ns for p in folder.iterdir()}
+    (tmp_path / "train-00000.parquet").write_bytes((folder / "train-00000.parquet").read_bytes())
+    with pytest.raises(ConfigError, match="labelled again"):
+        hear_all(tmp_path)
     batch = examples.batch(2, 3, np.random.default_rng(0))
     assert batch.features.shape[0] == len(batch.mos) == 2 * 3 + 1
     assert (batch.mos == TOP).sum() >= 3  # every clip brings its clean version

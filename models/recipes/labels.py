@@ -11,7 +11,8 @@ families of which (`UNSEEN`) occur nowhere else. `more`, the second series for t
 and damage done to sounds of low sampling rates.
 
 Work is done in parts of 16 clips: a Parquet file of labels beside a .npy file of int16 waves,
-written once, whole, and skipped when it is there. About 3.4 MB a clip.
+written once, whole, and skipped when it is there. Waves are 3.4 MB a clip; those of most parts for
+training go when they have been heard (`WAVES_KEPT`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ RATE_HZ = 48000
 FRAMES = int(CLIP_S * RATE_HZ)
 CLIPS_A_PART = 16
 PARTS = {"test": 25, "dev": 16, "train": 420, "more": 100, "wide": 200}  # of CLIPS_A_PART clips
+WAVES_KEPT = {"test": 25, "dev": 16, "train": 150}  # of so many first parts: 3.4 MB a clip
 VERSIONS = 7  # of a clip for training: the clean one and six more
 TOP = CEILING  # ViSQOL's score of a sound against itself
 
@@ -240,6 +242,8 @@ def _work(cache: Path, then: Then | None, todo: tuple[str, int]) -> None:
     path = write_part(folder_of(cache), split, part, clips, teacher)
     if then:
         then(path)
+        if part >= WAVES_KEPT.get(split, 0):
+            path.with_suffix(".npy").unlink()
 
 
 def run(

@@ -42,11 +42,19 @@ def heard_path(part: Path) -> Path:
 
 
 def hear(part: Path) -> None:
-    """Make the features float16 [n, C, N] of one labelled part, if they are not there."""
+    """Make the features float16 [n, C, N] of one labelled part, if they are not there.
+
+    Raises ConfigError where the waves are gone (`labels.WAVES_KEPT`): the front end has changed.
+    """
     torch.set_num_threads(1)  # so that the bits are the same in every process
     path = heard_path(part)
     if path.exists():
         return
+    if not part.with_suffix(".npy").exists():
+        raise ConfigError(
+            f"{part} has no features of front end {pmos_front.VERSION}, and its waves were not kept: "
+            "delete this file, and it is labelled again"
+        )
     waves = np.load(part.with_suffix(".npy"), mmap_mode="r")
     heard = []
     with torch.inference_mode():
