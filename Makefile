@@ -160,7 +160,7 @@ figures-trainer: $(VENV)/.core  ## measure the trainer: figures/trainer.json; RE
 	$(BIN)/python -m qamdt.train.figures --out figures/trainer.json $(if $(RELEASED),--released '$(RELEASED)')
 
 quote: $(VENV)/.core  ## bring the figures that documents quote up to figures/*.json
-	$(BIN)/python -m qamdt.schemas.quote README.md models/weights/*-mini.md
+	$(BIN)/python -m qamdt.schemas.quote README.md models/weights/*.md
 
 clean:  ## remove the environment and what was made
 	rm -rf $(VENV) $(ORACLE) .typing out build *.egg-info

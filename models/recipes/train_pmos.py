@@ -22,7 +22,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -30,6 +29,7 @@ from ...schemas.errors import ConfigError
 from ..pmos import CEILING, WEIGHTS
 from ..pmos_net import Heard, NetConfig, PmosNet
 from . import labels
+from .checkpointed import Checkpointed
 from .labels import PENALTIES
 from .pmos_data import DAMAGES, Batch, Examples, hear, hear_all
 from .pmos_eval import summary
@@ -89,61 +89,27 @@ def rate_at(step: int, stage: Stage) -> float:
     return stage.rate * min(1.0, (step + 1) / 200) * fall
 
 
-class Training:
-    """Network, mean of its weights, optimiser and random numbers: all that a checkpoint holds."""
+class Training(Checkpointed):
+    """A stage of the training of one network."""
 
     def __init__(
         self, examples: Examples, stage: Stage, seed: int, start: PmosNet | None = None
     ) -> None:
         torch.manual_seed(seed)
-        self.examples, self.stage, self.done = examples, stage, 0
-        self.rng = np.random.default_rng(seed)
-        self.net = PmosNet(NetConfig(kinds=DAMAGES))
-        self.net.center, self.net.scale = examples.center_and_scale()
+        self.examples, self.stage = examples, stage
+        net = PmosNet(NetConfig(kinds=DAMAGES))
+        net.center, net.scale = examples.center_and_scale()
         if start:
-            self.net.load_state_dict(start.state_dict())
-        self.mean = torch.optim.swa_utils.AveragedModel(
-            self.net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA)
-        )
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), stage.rate, weight_decay=DECAY)
+            net.load_state_dict(start.state_dict())
+        super().__init__(net, EMA, stage.rate, DECAY, seed)
 
     def step(self) -> float:
         """One step; gives its loss."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate_at(self.done, self.stage)
         batch = self.examples.batch(CLIPS, VERSIONS, self.rng)
         self.net.train()
         loss = loss_of(self.net(batch.features), batch)
-        self.optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        self.optimizer.step()
-        self.mean.update_parameters(self.net)
-        self.done += 1
+        self.descend(loss, rate_at(self.done, self.stage))
         return float(loss.detach())
-
-    def trained(self) -> PmosNet:
-        net = self.mean.module
-        assert isinstance(net, PmosNet)  # noqa: S101 - for the type checker
-        return net.eval()
-
-    def save(self, path: Path) -> None:
-        state = {
-            "net": self.net.state_dict(), "mean": self.mean.state_dict(), "done": self.done,
-            "optimizer": self.optimizer.state_dict(), "torch": torch.get_rng_state(),
-            "numpy": json.dumps(self.rng.bit_generator.state),
-        }  # fmt: skip
-        torch.save(state, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
-
-    def load(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
-        self.net.load_state_dict(state["net"])
-        self.mean.load_state_dict(state["mean"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.rng.bit_generator.state = json.loads(state["numpy"])
-        torch.set_rng_state(state["torch"])
-        self.done = state["done"]
 
 
 def train(
@@ -164,7 +130,8 @@ def train(
                 training.save(checkpoint)
                 told = summary(training.trained(), dev)
                 bar.write(f"step {training.done} loss {loss:.3f} dev {told}")
-    return training.trained()
+    net: PmosNet = training.trained()
+    return net
 
 
 def train_all(folder: Path, seed: int) -> PmosNet:
