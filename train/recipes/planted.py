@@ -22,8 +22,8 @@ from ...models.recipes import labels
 from ...models.recipes.references import Clip, Clips
 
 RATE_HZ = 48_000
-DAMAGE = ("white", "pink", "bits", "companding", "telephone")  # heard in a mel of 16 kHz
-SEVERITIES = (None, None, 0.35, 0.65, 0.95)  # of the versions of a clip: two are clean
+DAMAGE = ("telephone", "lowpass", "white", "pink")  # what a mel of 16 kHz carries
+SEVERITIES = (None, None, 0.5, 0.8, 1.0)  # of the versions of a clip: two are clean
 GENRES = {
     "fretsonfire-songs-muldjord": "death metal with distorted guitars and drums",
     "nexuiz-music": "electronic game music with synthesizers and a beat",
@@ -81,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("into", type=Path)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
-    parser.add_argument("--clips", type=int, default=160)
+    parser.add_argument("--clips", type=int, default=200)
     given = parser.parse_args()
     print(write_set(given.into, given.cache, given.clips))
 
