@@ -34,7 +34,7 @@ from .arrow import name_of, to_arrow
 from .errors import DatasetBusy, StoreError
 
 KEYS = frozenset(
-    {"clip_id", "path", "scan", "grouping", "text"}
+    {"clip_id", "path", "scan", "grouping", "text", "request"}
 )  # what tells rows of a table apart
 
 
