@@ -195,9 +195,8 @@ class RefineJob:
                 if believed and not agree:
                     asked[path, caption] = self.prompt.format(original=caption, facts=heard)
         prompts = sorted(set(asked.values()))
-        answers = dict(
-            zip(prompts, self.llm.complete(prompts, self.config.llm_max_tokens), strict=True)
-        )
+        texts = self.llm.complete(prompts, self.config.llm_max_tokens)
+        answers = dict(zip(prompts, texts, strict=True))
         return {key: _clean(answers[prompt]) for key, prompt in asked.items()}
 
     def _facts(self, rows: Sequence[dict[str, Any]]) -> Facts:
@@ -285,11 +284,11 @@ def _similarity(row: dict[str, Any], text: np.ndarray) -> float:
     return float(np.dot(np.asarray(row["embedding"], np.float32), text))
 
 
-def _clean(answer: str | Exception) -> str | Exception:
+def _clean(answer: list[str] | Exception) -> str | Exception:
     """The first sentence of an answer, without the quotes that chat models put around it."""
     if isinstance(answer, Exception):
         return answer
-    text = " ".join(answer.split()).strip("\"'“” ")
+    text = " ".join(answer[0].split()).strip("\"'“” ")
     end = re.search(r"[.!?](?=\s+[A-Z])", text)
     return text[: end.end()] if end else text
 
