@@ -104,7 +104,7 @@ class RefineConfig:
     A threshold is a similarity, as `0.15`, or a quantile of the set, as `q0.2`.
     """
 
-    rho1: str = setting("0.05", "similarity from which a generated caption is kept")
+    rho1: str = setting("0.0", "similarity from which a generated caption is kept")
     rho2: str = setting("0.5", "similarity of original and generated from which none are merged")
     believe: str = setting("0.1", "similarity from which an original may be believed")
     fits: float | None = setting(  # two demo sets of other seeds: wrong ones reach .76

@@ -92,10 +92,10 @@ def other_tempo(text: str, sources: Sources) -> bool:
         return True
     slow = bool(_SLOW.search(text)) and not _SLOW.search(sources.original)
     fast = bool(_FAST.search(text)) and not _FAST.search(sources.original)
-    if slow and _FAST.search(sources.original) or fast and _SLOW.search(sources.original):
+    if (slow and _FAST.search(sources.original)) or (fast and _SLOW.search(sources.original)):
         return True
     bpm = sources.tempo_bpm
-    return bpm is not None and (slow and bpm > FAST_BPM or fast and bpm < SLOW_BPM)
+    return bpm is not None and ((slow and bpm > FAST_BPM) or (fast and bpm < SLOW_BPM))
 
 
 def names_in(text: str, names: tuple[str, ...]) -> bool:

@@ -36,7 +36,9 @@ def instruments_in(text: str) -> set[str]:
     for word in WORD.findall(text.lower()):
         for part in (word, *word.split("-")):
             if part in INSTRUMENT_WORDS or part.removesuffix("s") in INSTRUMENT_WORDS:
-                named.add(_SAME.get(part, _SAME.get(part.removesuffix("s"), part)).removesuffix("s"))
+                named.add(
+                    _SAME.get(part, _SAME.get(part.removesuffix("s"), part)).removesuffix("s")
+                )
     return named
 
 

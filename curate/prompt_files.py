@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..schemas.errors import ConfigError, ModelError
+from ..schemas.errors import ConfigError, InvalidAnswer
 
 FOLDER = Path(__file__).parent / "prompts"
 
@@ -34,18 +34,18 @@ class Prompt:
     sha256: str
 
     def read_answer(self, answer: str) -> tuple[str, list[str]]:
-        """(caption, facts) of an answer. Raises ModelError where it is not what was asked for."""
+        """(caption, facts) of an answer. Raises InvalidAnswer where it is not what was asked for."""
         if self.schema is None:
             return _first_sentence(answer), []
         try:
             said = json.loads(answer)
         except ValueError as error:
-            raise ModelError(f"the answer is not JSON: {error}") from error
+            raise InvalidAnswer(f"the answer is not JSON: {error}") from error
         if not isinstance(said, dict) or not isinstance(said.get("caption"), str):
-            raise ModelError("the answer has no `caption`")
+            raise InvalidAnswer("the answer has no `caption`")
         facts = said.get("facts", [])
         if not isinstance(facts, list) or not all(isinstance(f, str) for f in facts):
-            raise ModelError("`facts` of the answer is no list of texts")
+            raise InvalidAnswer("`facts` of the answer is no list of texts")
         return _first_sentence(said["caption"]), facts
 
 
