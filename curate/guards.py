@@ -1,7 +1,8 @@
 """Guards on a text alone: why it may not be a caption, whoever wrote it. Each has a name.
 
 empty           no letters
-garbled         not words: control or replacement characters, few vowels, few letters
+garbled         not words: control or replacement characters, few vowels, few letters; or words
+                without any of the small ones that make a sentence
 refusal         a chat model declining or speaking of itself
 prompt_leak     the prompt's own labels or instructions
 markup          labels, brackets, probabilities, code
@@ -22,20 +23,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from .instruments import WORD
-from .language import is_english
+from .language import SMALL, is_english
 
 VERSION = 1
+SALAD_WORDS, SALAD_SHARE = 12, 0.1  # a dozen words of a sentence have at least two small ones
 VOWELS = frozenset("aeiouyàáâäãåæèéêëìíîïòóôöõøùúûüý")
 _REFUSAL = re.compile(
-    r"\b(i'?m sorry|i am sorry|i cannot|i can'?t|i'?m not able|i do(n'?t| not) have|i apologize"
-    r"|as an? (ai|language model)|as a text-based|i'?m (an ai|unable)|i am unable"
-    r"|i'?d be happy to|i'?ll (provide|describe|write|help)|please (provide|share|let me know|upload)"
-    r"|here('s| is| are)\b|sure[,!]|certainly[,!]|let me know)",
+    r"(\bI(['’](m|ll|d|ve)| (am|can|cannot|can't|will|do|don't|have|apologize))\b|\bas an? (music )?ai\b"
+    r"|\b(language model|music ai|text-based)\b|\bplease (provide|share|find|let me|upload)\b"
+    r"|\bhere('s| is| are) (a|an|the|your|some)\b|\b(sure|certainly)[,!]|\blet me know\b)",
     re.I,
 )
 _LEAK = re.compile(
     r"(\b(original|facts?|captions?|merged|merged caption|answer|instructions?)s?"
-    r"\s*[\"']?\s*:|one (english )?sentence|keep all it says|facts? from the list|from the list"
+    r"\s*[\"']?\s*:|(one|a single) (english )?sentence|keep all it says|facts? from the list|from the list"
     r"|the (given |provided )?caption\b|rewrite)",
     re.I,
 )
@@ -79,6 +80,9 @@ def is_garbled(text: str) -> bool:
         return True
     words = WORD.findall(text.lower())
     latin = [w for w in words if len(w) > 3 and w.isascii()]
+    if len(words) >= SALAD_WORDS and text.count(",") < len(words) / 6:  # no list of tags
+        if sum(w in SMALL for w in words) < SALAD_SHARE * len(words):
+            return True
     unpronounceable = [w for w in latin if not _pronounceable(w)]
     return len(unpronounceable) > 0.34 * max(len(latin), 1)
 

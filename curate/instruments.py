@@ -6,19 +6,15 @@ import re
 from collections.abc import Collection
 
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-INSTRUMENT_WORDS = frozenset(
-    "accordion bagpipe bagpipes banjo bass bassoon bell bells bongos brass bugle celesta cello"
-    " choir clarinet congas cymbals didgeridoo drum drums erhu fiddle flute glockenspiel gong guitar"
-    " guitars guzheng harp harpsichord horn horns kalimba keyboard keyboards koto lute mandolin"
-    " maracas marimba oboe ocarina orchestra organ percussion piano pianos piccolo recorder sax"
-    " saxophone shakuhachi sitar steelpan strings synth synthesizer synthesizers tabla tambourine"
-    " theremin timpani trombone trumpet trumpets tuba ukulele vibraphone viola violin violins vocals"
-    " woodwinds xylophone".split()
+NAMES = frozenset(  # in the singular
+    "accordion bagpipe banjo bass bassoon bell bongo brass bugle celesta cello choir clarinet conga"
+    " cymbal didgeridoo drum erhu fiddle flute glockenspiel gong guitar guzheng harp harpsichord horn"
+    " kalimba keyboard koto lute mandolin maraca marimba oboe ocarina orchestra organ percussion"
+    " piano piccolo recorder sax saxophone shakuhachi sitar steelpan string synth synthesizer tabla"
+    " tambourine theremin timpani trombone trumpet tuba ukulele vibraphone viola violin vocal"
+    " woodwind xylophone".split()
 )
-_SAME = {
-    "synth": "synthesizer", "sax": "saxophone", "bagpipes": "bagpipe", "fiddle": "violin",
-    "saxes": "saxophone", "cymbal": "cymbal",
-}  # fmt: skip
+_SAME = {"synth": "synthesizer", "sax": "saxophone", "fiddle": "violin"}
 # A family may be said where one of its members is: "strings" of a violin, never the reverse.
 FAMILIES: dict[str, frozenset[str]] = {
     "string": frozenset(("violin", "viola", "cello", "string", "orchestra", "harp", "koto")),
@@ -32,14 +28,9 @@ FAMILIES: dict[str, frozenset[str]] = {
 
 def instruments_in(text: str) -> set[str]:
     """The instruments that a text names, plurals and synonyms folded."""
-    named = set()
-    for word in WORD.findall(text.lower()):
-        for part in (word, *word.split("-")):
-            if part in INSTRUMENT_WORDS or part.removesuffix("s") in INSTRUMENT_WORDS:
-                named.add(
-                    _SAME.get(part, _SAME.get(part.removesuffix("s"), part)).removesuffix("s")
-                )
-    return named
+    words = [w for word in WORD.findall(text.lower()) for w in (word, *word.split("-"))]
+    found = (next((n for n in _singulars(w) if n in NAMES), None) for w in words)
+    return {_SAME.get(name, name) for name in found if name}
 
 
 def invented(text: str, sources: Collection[str]) -> set[str]:
@@ -50,3 +41,7 @@ def invented(text: str, sources: Collection[str]) -> set[str]:
         for name in instruments_in(text) - known - {"vocal", "choir"}
         if not FAMILIES.get(name, frozenset()) & known
     }
+
+
+def _singulars(word: str) -> tuple[str, str, str]:
+    return word, word.removesuffix("s"), word.removesuffix("es")

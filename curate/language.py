@@ -37,6 +37,7 @@ OTHERS: dict[str, frozenset[str]] = {
     ),
     "Dutch": frozenset("de het een en met voor van op muziek langzaam stuk niet".split()),
 }
+SMALL = ENGLISH.union(*OTHERS.values())
 
 
 def is_english(text: str) -> bool:

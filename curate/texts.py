@@ -95,7 +95,8 @@ class TextsJob:
         raise error
 
     def _read(self, texts: list[str]) -> list[Text]:
-        vectors = self.match.embed_text(texts)
+        # One by one: in a batch a vector differs in its last bits, and batches are what is pending.
+        vectors = [self.match.embed_text([text])[0] for text in texts]
         return [
             Text(
                 text=text,
