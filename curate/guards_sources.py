@@ -28,7 +28,9 @@ _NO_VOCAL = re.compile(
     r"\b(no|without|lacks?|lacking)\s+(any\s+)?(vocals?|voices?|singing|lyrics)\b", re.I
 )
 _SLOW = re.compile(r"\b(slow(ly)?|leisurely|unhurried|slow-paced|adagio|largo)\b", re.I)
-_FAST = re.compile(r"\b(fast|rapid(ly)?|fast-paced|up-?tempo|frantic|frenetic|presto|brisk)\b", re.I)
+_FAST = re.compile(
+    r"\b(fast|rapid(ly)?|fast-paced|up-?tempo|frantic|frenetic|presto|brisk)\b", re.I
+)
 _BPM = re.compile(r"(\d+(?:\.\d+)?)\s*(?:bpm\b|beats per minute)", re.I)
 _LABEL = re.compile(r"\b(genre|title|artist|comment|mood|tempo|instruments?|key)s?\s*:", re.I)
 _FILLERS = frozenset("music piece song track recording this that with features featuring".split())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from caption_builders import TRUE, chat_server, scored
+from caption_builders import TRUE, chat_server, scored, with_key
 from conftest import QUIET
 
 from qamdt.curate import stations
@@ -50,7 +50,7 @@ def final(dataset: Dataset) -> dict[int, dict[str, Any]]:
 def merged_by_server(prompt: str, seed: int) -> str:
     original = re.search(r"Caption: (.*)", prompt).group(1)  # type: ignore[union-attr]
     facts = ["fast"] if "piano" not in original else ["fast", "piano"]
-    text = f"{original[0].upper()}{original[1:]}, in C major{' today' * seed}."
+    text = with_key(original) if not seed else f"{original}, fast."
     return json.dumps({"facts": facts, "caption": text})
 
 
@@ -130,7 +130,9 @@ def test_a_new_threshold_runs_no_model_and_asks_nothing(tmp_path: Path) -> None:
         refine(dataset, llm)
         first, before = final(dataset), len(asked)
         assert before > 0 and len(set(asked)) == before, "each prompt once"
-        caches = sorted(p for t in ("texts", "answers") for p in dataset.root.glob(f"{t}/*/*.parq*"))
+        caches = sorted(
+            p for t in ("texts", "answers") for p in dataset.root.glob(f"{t}/*/*.parq*")
+        )
         refine(dataset, llm, rho2="0.9", margin=0.1, believe="-1")
         refine(dataset, llm)
         assert len(asked) == before and final(dataset) == first
