@@ -41,7 +41,7 @@ class IngestConfig:
 class ModelsConfig:
     """Which model plays which role: `embedded` or `kind@where`."""
 
-    pmos: str = setting("embedded", "p-MOS model: embedded, wav2vec2@FOLDER")
+    pmos: str = setting("embedded", "p-MOS model: embedded, embedded-16k, wav2vec2@FOLDER")
     match: str = setting("embedded", "audio-text model: embedded, tagtext, clap@FOLDER")
     tagger: str = setting("embedded", "tagger: embedded")
     captioner: str = setting(
