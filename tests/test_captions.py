@@ -210,6 +210,28 @@ def test_captions_that_come_with_the_data(tmp_path: Path) -> None:
         stations.caption(dataset, other, QUIET)
 
 
+def test_an_audio_captioner_hears_each_clip_once(tmp_path: Path) -> None:
+    """One decode a clip, a row a clip; what the server refuses is that row's error."""
+    dataset = scored(tmp_path, SAID)
+    heard: list[str] = []
+
+    def answer(content: Any, seed: int) -> str | None:
+        heard.append(content[0]["input_audio"]["data"])
+        return None if len(heard) == 1 else "A steady\n tone."
+
+    with chat_server(answer) as (server, _):
+        captioner = server.replace("openai@", "openai-audio@")
+        config = Config().override("models", {"captioner": captioner})
+        for _ in range(2):
+            with dataset.lock():
+                stations.caption(dataset, config, QUIET)
+    assert len(heard) == len(set(heard)) == len(TRUE)
+    made = rows(dataset, "SELECT status, generated, model_id, length(prompt_sha256) FROM generated"
+                         " ORDER BY status")  # fmt: skip
+    assert [row[0] for row in made] == ["error"] + ["ok"] * (len(TRUE) - 1)
+    assert made[1][1:] == ("A steady tone.", "openai-audio:tiny", 64)
+
+
 def test_ray_gives_the_same_captions(plain: Dataset, tmp_path: Path) -> None:
     import shutil
 
