@@ -163,7 +163,8 @@ def read_rows(dataset: Dataset, truth: Path) -> list[Row]:
     with connect(dataset) as con:
         found = con.execute(
             "SELECT path, caption, refined_caption, caption_from, kept,"
-            " list_has_any(drop_reasons, $reasons), sim_original, sim_final, embedding FROM clips_full WHERE skip IS NULL AND embedding IS NOT NULL"
+            " list_has_any(drop_reasons, $reasons), sim_original, sim_final, embedding"
+            " FROM clips_full WHERE skip IS NULL AND embedding IS NOT NULL"
             " ORDER BY path, start_s",
             {"reasons": list(CAPTION_REASONS)},
         ).fetchall()
