@@ -5,6 +5,7 @@
     qama@/ckpt/qama_full.pt         a checkpoint file
     clap@/models/larger_clap_music  a folder in Hugging Face's layout
     openai@http://host:8000/v1#name a server and the model's name there
+    laion@FILE.pt?int16=true        options of a kind stand behind a question mark, joined by &
 
 Each role file ends with a plain dict from kind to the class (or function) that opens it; `resolve`
 looks the kind up there. There is no fallback: an unknown kind is a ConfigError naming the known.
@@ -20,6 +21,8 @@ from typing import Any, TypeVar
 from ..schemas.errors import ConfigError
 
 Model = TypeVar("Model")
+Option = bool | int | float | str
+Options = Mapping[str, Option]
 
 _KIND = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -96,6 +99,37 @@ def somewhere(kind: str, where: str, what: str) -> str:
     if not where:
         raise ConfigError(f"model {kind!r} needs a place: write `{kind}@{what}`")
     return where
+
+
+def with_options(kind: str, where: str, defaults: Options) -> tuple[str, Options]:
+    """(the place, its options): `FILE?a=1&b=x` taken apart, every option as its default's type.
+
+    defaults: every option that the kind has. Raises ConfigError for another one or a bad value.
+    """
+    place, mark, query = where.rpartition("?")
+    if not mark or not re.fullmatch(r"\w+=[^&=]*(&\w+=[^&=]*)*", query):
+        return where, dict(defaults)  # a question mark of the place itself
+    found = dict(defaults)
+    for name, _, value in (part.partition("=") for part in query.split("&")):
+        if name not in defaults:
+            raise ConfigError(
+                f"model {kind}@{where}: no option {name!r}; there are {', '.join(defaults)}"
+            )
+        try:
+            found[name] = _typed(value, defaults[name])
+        except ValueError as error:
+            raise ConfigError(
+                f"model {kind}@{where}: {name}={value!r} is no {type(defaults[name]).__name__}"
+            ) from error
+    return place, found
+
+
+def _typed(value: str, default: Option) -> Option:
+    if isinstance(default, bool):
+        if value not in ("true", "false"):
+            raise ValueError(value)
+        return value == "true"
+    return type(default)(value)
 
 
 def _known(ref: ModelRef, kinds: Mapping[str, Any]) -> None:

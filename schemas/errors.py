@@ -10,6 +10,7 @@
       ModelError           a model that cannot be loaded or run
         WeightsMissing     a checkpoint asked for is not there, or is not the pinned one
         WorkerDied         the process that ran the model ended while it held this row
+        InvalidAnswer      a language model's answer does not have the form that was asked for
       StoreError           the dataset folder is not what it should be
         DatasetBusy        another run holds the dataset folder
       MetricError          a metric that cannot be computed from what there is
@@ -58,6 +59,10 @@ class WeightsMissing(ModelError):
 
 class WorkerDied(ModelError):
     """The process that ran the model ended while it held this row."""
+
+
+class InvalidAnswer(ModelError):
+    """A language model's answer does not have the form that was asked for."""
 
 
 class StoreError(QamdtError):

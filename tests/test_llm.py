@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import types
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,8 +13,10 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from qamdt.models import llm
-from qamdt.models.llm import LLMS, OpenAiLlm, SmolLm, VllmLlm
+from qamdt.models import llm_vllm
+from qamdt.models.llm import LLMS
+from qamdt.models.llm_openai import OpenAiLlm
+from qamdt.models.llm_smol import SmolLm
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ConfigError, ModelError, WeightsMissing
 
@@ -71,7 +71,7 @@ def address() -> Iterator[str]:
 def test_a_server_is_asked_and_order_is_kept(address: str) -> None:
     model = resolve(f"openai@{address}#tiny", LLMS)
     prompts = [f"prompt {i}" for i in range(20)]
-    assert model.complete(prompts, 7) == [p.upper() for p in prompts]
+    assert model.complete(prompts, 7) == [[p.upper()] for p in prompts]
     assert model.complete([], 7) == []
     assert {(b["model"], b["max_tokens"], b["temperature"]) for b in Server.bodies} == {
         ("tiny", 7, 0)
@@ -81,10 +81,10 @@ def test_a_server_is_asked_and_order_is_kept(address: str) -> None:
 
 def test_one_failing_prompt_is_an_exception_in_its_place(address: str) -> None:
     """Busy servers are asked again, hopeless requests are not, and the others are answered."""
-    model = OpenAiLlm(f"{address}/#m", pause_s=0.01)
+    model = OpenAiLlm(f"{address}/#m", pause_s=0.01, attempts=3)
     prompts = ["fine", "busy now", "broken", "long", "odd", "last"]
     answers = model.complete(prompts, 5)
-    assert [a for a in answers if isinstance(a, str)] == ["FINE", "BUSY NOW", "LAST"]
+    assert [a for a in answers if isinstance(a, list)] == [["FINE"], ["BUSY NOW"], ["LAST"]]
     broken, long, odd = answers[2:5]
     assert isinstance(broken, ModelError) and "no luck" in str(broken)
     assert isinstance(long, ModelError) and "too many tokens" in str(long)
@@ -112,40 +112,23 @@ def test_none_is_no_llm() -> None:
 
 
 def test_vllm_asks_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llm.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(llm_vllm.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"qamdt\[vllm\]"):
         resolve("vllm@some/model", LLMS)
     with pytest.raises(ConfigError, match="NAME_OR_FOLDER"):
         resolve("vllm", LLMS)
 
 
-def test_vllm_answers_what_it_can(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """vLLM refuses a whole list for one long prompt; the adapter then asks one by one."""
-
-    class Engine:
-        def chat(self, chats: list[Any], params: Any, use_tqdm: bool) -> list[Any]:
-            prompts = [chat[0]["content"] for chat in chats]
-            if any(len(p) > 20 for p in prompts):
-                raise ValueError("the prompt is too long")
-            space = types.SimpleNamespace
-            return [space(outputs=[space(text=f" {p}! {params['max_tokens']}")]) for p in prompts]
-
-    fake = types.SimpleNamespace(SamplingParams=dict, __spec__=None)
-    monkeypatch.setitem(sys.modules, "vllm", fake)
-    monkeypatch.setattr(llm.importlib.util, "find_spec", lambda name: object())
-    (tmp_path / "config.json").write_text("{}")
-    model = VllmLlm(str(tmp_path))
-    monkeypatch.setitem(model.__dict__, "_engine", Engine())
-    answers = model.complete(["a", "b" * 21, "c"], 4)
-    assert answers[0] == "a! 4" and answers[2] == "c! 4"
-    assert isinstance(answers[1], ModelError) and "too long" in str(answers[1])
-    assert model.model_id == f"vllm:{tmp_path.name}" and len(model.digest) == 16
-
-
-def test_the_embedded_llm_answers() -> None:
-    """Order, the same answer again, and in any company; a prompt too long is its own error."""
+@pytest.fixture(scope="module")
+def embedded() -> SmolLm:
     torch.set_num_threads(1)
     model: SmolLm = resolve("embedded", LLMS)
+    return model
+
+
+def test_the_embedded_llm_answers(embedded: SmolLm) -> None:
+    """Order, the same answer again, and in any company; a prompt too long is its own error."""
+    model = embedded
     prompts = [
         "Name the capital of France.",
         "word " * 3000,
@@ -153,12 +136,27 @@ def test_the_embedded_llm_answers() -> None:
     ]
     answers = model.complete(prompts, 12)
     first, long, last = answers
-    assert isinstance(first, str) and "Paris" in first
+    assert isinstance(first, list) and "Paris" in first[0]
     assert isinstance(long, ModelError) and "2048" in str(long)
-    assert isinstance(last, str) and "piano" in last.lower()
+    assert isinstance(last, list) and "piano" in last[0].lower()
     assert model.complete([prompts[2]], 12) == [last]
     assert model.complete([], 12) == []
     assert model.model_id == "smollm2-135m-instruct-0.1.2"
+
+
+def test_the_embedded_llm_fills_a_schema(embedded: SmolLm) -> None:
+    """Real weights: facts and text apart, and something of the prompt in it."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "instruments": {"type": "array", "items": {"type": "string"}, "maxItems": 3},
+            "caption": {"type": "string", "maxLength": 60},
+        },
+    }
+    prompt = "Write a caption for this music: slow piano and violin, sad. Answer in JSON."
+    (answer,) = embedded.complete([prompt], 40, schema, n=2)
+    assert isinstance(answer, list) and len(answer) == 2
+    assert "piano" in answer[0].lower() and json.loads(answer[0])["caption"]
 
 
 def test_weights_not_fetched_are_an_error(tmp_path: Path) -> None:
