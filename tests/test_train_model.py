@@ -244,3 +244,19 @@ def test_configurations() -> None:
         sized("huge")
     with pytest.raises(ConfigError, match="no such setting dropout"):
         sized("nano", dropout=0.1)
+
+
+def test_a_row_of_bands_knows_its_place() -> None:
+    """With band vectors the same music in other bands is told apart, and at the start nothing changes;
+    a checkpoint without them is read as it was."""
+    plain, told = network(awake=False, band_position=False), network(awake=False)
+    assert not told.band_position.any() and told.band_position.shape[0] == told.config.grid[1] > 1
+    told.load_state_dict(plain.state_dict(), strict=False)
+    for net in (plain, told):
+        torch.nn.init.normal_(net.final.out.weight, generator=torch.Generator().manual_seed(0))
+    x = inputs(told.config)
+    torch.testing.assert_close(told(*x), plain(*x))
+    told.band_position.data.normal_()
+    assert not torch.allclose(told(*x), plain(*x))
+    old = {k: v for k, v in plain.config.plain().items() if k != "band_position"}
+    assert from_plain(old) == plain.config

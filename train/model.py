@@ -96,6 +96,8 @@ class QAMDT(nn.Module):
         )
         self.final = Final(config)
         self.mask_token = nn.Parameter(torch.zeros(width))
+        rows = torch.zeros(config.grid[1], width) if config.band_position else None
+        self.band_position = nn.Parameter(rows) if rows is not None else None
         place = torch.zeros(config.patches, width) if config.decoder_position else None
         self.decoder_position = nn.Parameter(place) if place is not None else None
         sincos = config.position == "sincos"
@@ -150,6 +152,8 @@ class QAMDT(nn.Module):
         tokens = self.embed(self.patches.cut(latents.to(dtype)))
         if self.positions is not None:
             tokens = tokens + self.positions
+        if self.band_position is not None:  # patches lie row by row, all bands of a time together
+            tokens = tokens + self.band_position.repeat(self.config.grid[0], 1)
         whole = torch.cat([self.quality(quality)[:, None], tokens], 1)  # [q; X], [B, 1 + P, D]
         rotary = None if self.rotary is None else self.rotary[:, None]
         if mask is None or mask.keep.shape[1] == self.config.patches:

@@ -43,6 +43,9 @@ class ModelConfig:
     overlap_bands: int = setting(0, "bands that neighbouring patches share")
     text_width: int = setting(1024, "width E of the text encoder's states; Flan-T5-large has 1024")
     position: str = setting("rope2d", "rope2d (paper) or sincos (released code)", POSITIONS)
+    band_position: bool = setting(
+        True, "a learned vector for each row of patches along frequency: rotation tells distances"
+    )
     rope_base: float = setting(10000.0, "base of the rotary frequencies (RoFormer, eq. 15)")
     decoder_position: bool = setting(False, "learned position before the decoder (released code)")
     ffn: str = setting("swiglu", "feed-forward: swiglu, or gelu (released code)", FEED_FORWARDS)
@@ -156,11 +159,12 @@ def from_plain(values: Mapping[str, Any]) -> ModelConfig:
         raise ConfigError(
             f"model: no such setting {', '.join(strange)}; there are {', '.join(sorted(known))}"
         )
-    return ModelConfig(**values)
+    before = {"band_position": False}  # of checkpoints written before there was one
+    return ModelConfig(**{**before, **values})
 
 
 PARITY: dict[str, Any] = {  # the released class's forms
-    "position": "sincos", "decoder_position": True, "ffn": "gelu", "qk_norm": False,
+    "position": "sincos", "band_position": False, "decoder_position": True, "ffn": "gelu", "qk_norm": False,
     "quality_std": 1.0,
 }  # fmt: skip
 
