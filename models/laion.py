@@ -20,6 +20,7 @@ from ..schemas.errors import ModelError, WeightsMissing
 from .clap import ClapMatch
 from .hf_folder import LEAST_VOCABULARY, check_tokenizer
 from .pmos_windows import sha256_of
+from .torch_file import read_content, tensors_of
 
 TOKENIZER = "roberta-base"
 # Tensors of the file that the joint space does not need, or that transformers computes.
@@ -100,19 +101,8 @@ class LaionMatch(ClapMatch):
 
 def read_state(file: Path) -> dict[str, Any]:
     """The tensors of a checkpoint, without a training wrapper's names. Raises ModelError."""
-    import pickle
-
-    import torch
-
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ModelError(
-            f"{file} cannot be read as plain tensors ({str(error)[:200]}); save its state_dict "
-            "alone with torch.save first, on a machine where you trust the file"
-        ) from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    return {k.removeprefix("module."): v for k, v in state.items() if hasattr(v, "shape")}
+    state = tensors_of(read_content(file), "state_dict")
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
 
 def renamed(state: dict[str, Any]) -> dict[str, Any]:

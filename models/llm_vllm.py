@@ -28,6 +28,9 @@ DEFAULTS: Options = {
     "gpu_memory_utilization": 0.6,
     "dtype": "auto",
 }
+# Where blanks are allowed between the parts, small models write blanks to the end. xgrammar, which
+# vLLM prefers, does not know maxLength.
+JSON_WITHOUT_BLANKS = {"backend": "guidance", "disable_any_whitespace": True}
 DEATHS_ALLOWED = 3  # in one call; what is left is then given up
 Chat = list[dict[str, Any]]
 Params = Mapping[str, Any]  # for SamplingParams, and `schema`
@@ -67,6 +70,7 @@ class VllmEngine:
             from vllm import LLM
 
             settings: dict[str, Any] = {**self._options, **self._more}
+            settings["structured_outputs_config"] = JSON_WITHOUT_BLANKS
             if on_cpu:
                 settings |= {"dtype": "bfloat16", "enforce_eager": True}
                 del settings["gpu_memory_utilization"]
@@ -172,8 +176,5 @@ def _sampling(how: Mapping[str, Any]) -> Any:
 
     rest = {k: v for k, v in how.items() if k != "schema"}
     if "schema" in how:
-        rest["structured_outputs"] = StructuredOutputsParams(
-            json=how["schema"],
-            disable_any_whitespace=True,  # small models fall into blanks that never end
-        )
+        rest["structured_outputs"] = StructuredOutputsParams(json=how["schema"])
     return SamplingParams(**rest)

@@ -3,7 +3,8 @@
 The score is about damage (noise, clipping, lost treble, low bitrates, gaps), not about taste.
 `embedded` is pmos-mini, our own small network (`weights/pmos-mini.md` says what it was taught and
 how well it hears); `wav2vec2@FOLDER` (`pmos_hf.py`) runs any wav2vec 2.0, HuBERT or WavLM
-regression checkpoint in the layout of transformers, such as `qamdt-curate models train-pmos` makes.
+regression checkpoint in the layout of transformers, such as `qamdt-curate models train-pmos` makes;
+`qama@FILE_OR_FOLDER` (`qama.py`) is the authors' scorer, `audiobox@FOLDER` a second opinion.
 Scores of two models are on different scales: never mix them in one table.
 """
 
@@ -19,8 +20,10 @@ import numpy as np
 
 from ..audio.sound import Sound
 from ..schemas.errors import WeightsMissing
+from .audiobox import AudioboxPmos
 from .pmos_hf import Wav2Vec2Pmos
 from .pmos_windows import equal_windows, of_equal_length, sane, sha256_of
+from .qama import QamaPmos
 from .ref import nowhere
 
 if TYPE_CHECKING:
@@ -124,4 +127,9 @@ def _windows(wave: np.ndarray, rate_hz: int) -> list[np.ndarray]:
     return [w for w, level in zip(windows, loud, strict=True) if level >= least]
 
 
-KINDS: dict[str, Callable[..., PmosModel]] = {"embedded": EmbeddedPmos, "wav2vec2": Wav2Vec2Pmos}
+KINDS: dict[str, Callable[..., PmosModel]] = {
+    "embedded": EmbeddedPmos,
+    "qama": QamaPmos,
+    "wav2vec2": Wav2Vec2Pmos,
+    "audiobox": AudioboxPmos,
+}

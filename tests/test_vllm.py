@@ -1,0 +1,241 @@
+"""vLLM for real, on SmolLM2: `make vllm-env` builds where this runs, `make test-vllm` runs it.
+
+64 merges through vLLM in this process, on a Ray actor and through `vllm serve`, each killed in its
+middle: all rows there, once, all JSON of their schema.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from vllm_job import SCHEMA, MergeJob, merge, merged, prompts
+
+from qamdt.models import registry
+from qamdt.models.llm import LLMS
+from qamdt.models.ref import resolve
+from qamdt.schemas.errors import ModelError
+from qamdt.schemas.store import Dataset
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        importlib.util.find_spec("vllm") is None, reason="`make test-vllm` has an environment"
+    ),
+]
+OPTIONS = "max_model_len=512&max_num_seqs=32"
+WORD = {"type": "object", "properties": {"word": {"type": "string", "maxLength": 20}}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _on_this_machine() -> Iterator[None]:
+    """One core, no hub."""
+    set_here = {
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in set_here.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    return registry.path("smollm2-135m-instruct")
+
+
+def check(rows: list[dict[str, Any]]) -> None:
+    """All 64 rows, each once, each good."""
+    assert [row["clip_id"] for row in rows] == [f"{k:03}" for k in range(64)]
+    assert [row["error_message"] for row in rows if row["status"] != "ok"] == []
+    for row in rows:
+        jsonschema.validate(json.loads(row["text"]), SCHEMA)
+    assert len({row["text"] for row in rows}) > 16
+
+
+def program(into: Path, model: str, *more: str) -> subprocess.CompletedProcess[str]:
+    """The job in a process of its own."""
+    command = [sys.executable, "-m", "vllm_job", str(into), model, *more]
+    return subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
+
+
+# --- in this process ---------------------------------------------------------------------------
+
+
+def test_killed_in_the_middle_and_resumed(folder: Path, tmp_path: Path) -> None:
+    """The engine dies with its process by SIGKILL; the same command goes on where it ended."""
+    model = f"vllm@{folder}?{OPTIONS}"
+    died = program(tmp_path, model, "--die-at=2")
+    assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
+    dataset = Dataset(tmp_path)
+    before = merged(dataset, MergeJob(dataset, model))
+    assert len(before) == 32
+    went_on = program(tmp_path, model)
+    assert went_on.returncode == 0, went_on.stderr[-2000:]
+    rows = merged(dataset, MergeJob(dataset, model))
+    check(rows)
+    assert rows[:32] == before
+
+
+def test_an_actor_that_dies_with_its_engine_is_replaced(folder: Path, tmp_path: Path) -> None:
+    """On Ray: the worker is killed while it generates; another one makes its rows."""
+    done = program(tmp_path, f"vllm@{folder}?{OPTIONS}", "1", "--die-at=1")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "died").exists()
+    dataset = Dataset(tmp_path)
+    check(merged(dataset, MergeJob(dataset, f"vllm@{folder}?{OPTIONS}")))
+
+
+CHILD = """
+import os, signal, sys, threading, time
+import psutil
+from vllm_job import SCHEMA, prompts
+from qamdt.models.llm import LLMS
+from qamdt.models.ref import resolve
+
+def engines():
+    me = psutil.Process()
+    return [c for c in me.children(recursive=True) if "EngineCore" in " ".join(c.cmdline() or [c.name()])]
+
+if __name__ == "__main__":
+    model = resolve(sys.argv[1], LLMS)
+    model._engine.start()
+    (child,) = engines()
+    threading.Timer(1.0, child.kill).start()
+    answers = model.complete(prompts()[:24], 64, SCHEMA)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    good = sum(isinstance(a, list) for a in answers)
+    print("answered", good, "of", len(answers), [a for a in answers if isinstance(a, Exception)][:2])
+"""
+
+
+def test_a_dead_child_engine_is_started_again(folder: Path, tmp_path: Path) -> None:
+    """The engine as a child process, killed while it generates: every prompt is answered."""
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    done = subprocess.run(
+        [sys.executable, str(script), f"vllm@{folder}?{OPTIONS}"],
+        env={**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=800,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "answered 24 of 24" in done.stdout, done.stdout[-2000:]
+
+
+def test_texts_schemas_and_refusals(folder: Path) -> None:
+    """n candidates, the first greedy; the same again; a prompt too long is its own error."""
+    model = resolve(f"vllm@{folder}?{OPTIONS}", LLMS)
+    asked = [*prompts()[:3], "word " * 600, "Name the capital of France."]
+    answers = model.complete(asked, 24, n=3)
+    assert isinstance(answers[3], ModelError) and "512" in str(answers[3])
+    good = [a for a in answers if isinstance(a, list)]
+    assert [len(a) for a in good] == [3] * 4 and "Paris" in good[-1][0]
+    assert all(len(set(a)) > 1 for a in good)
+    fine = asked[:3]
+    assert model.complete(fine, 24, n=3) == model.complete(fine, 24, n=3)
+    assert model.complete([], 24) == []
+    (word,) = model.complete(["Say a word, as JSON."], 30, WORD)
+    assert isinstance(word, list) and set(json.loads(word[0])) <= {"word"}
+    assert model.model_id == f"vllm:{folder.name}"
+
+
+def test_what_vllm_cannot_run_stops_the_work(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match="cannot run"):
+        resolve(f"vllm@{tmp_path}", LLMS).complete(["x"], 4)
+
+
+# --- a server ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def served(folder: Path, log: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`vllm serve` on loopback, ready; ended afterwards with all its children."""
+    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(folder),
+               "--host", "127.0.0.1", "--port", str(port), "--served-model-name", "smol",
+               "--dtype", "bfloat16", "--enforce-eager", "--max-model-len", "512",
+               "--max-num-seqs", "16", "--structured-outputs-config",
+               '{"backend": "guidance", "disable_any_whitespace": true}']  # fmt: skip
+    with open(log, "ab") as out:
+        server = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+    try:
+        end = time.monotonic() + 600
+        while not _healthy(port):
+            assert server.poll() is None, log.read_text()[-3000:]
+            assert time.monotonic() < end, log.read_text()[-3000:]
+            time.sleep(1)
+        yield server
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def _healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def test_through_a_server_that_is_killed_too(folder: Path, tmp_path: Path) -> None:
+    """First the client is killed in its middle, then the server: rows become errors, no hang; with
+    the server back, they are made."""
+    port = free_port()
+    model = f"openai@http://127.0.0.1:{port}/v1#smol?timeout_s=120&attempts=2&pause_s=0.5"
+    one, two, log = tmp_path / "client", tmp_path / "server", tmp_path / "log"
+    with served(folder, log, port) as server:
+        died = program(one, model, "--die-at=1")
+        assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
+        assert len(merged(Dataset(one), MergeJob(Dataset(one), model))) == 16
+        check(merge(one, model))
+
+        threading.Thread(target=_kill_when, args=(server, two), daemon=True).start()
+        began = time.monotonic()
+        rows = merge(two, model)
+        assert time.monotonic() - began < 400
+    assert len({row["clip_id"] for row in rows}) == len(rows) == 64
+    bad = [row for row in rows if row["status"] == "error"]
+    assert 0 < len(bad) < 64 and {row["error_type"] for row in bad} == {"ModelError"}
+    with served(folder, log, port):
+        dataset = Dataset(two)
+        (out,) = MergeJob(dataset, model).outputs
+        assert dataset.forget_errors(out.table, out.fingerprint) == len(bad)
+        check(merge(two, model))
+
+
+def _kill_when(server: subprocess.Popen[bytes], root: Path) -> None:
+    """Kill the server and its engine when the first part is committed."""
+    while not list(root.rglob("part-*.parquet")):
+        time.sleep(0.1)
+    time.sleep(0.3)
+    os.killpg(server.pid, signal.SIGKILL)
