@@ -33,6 +33,8 @@ class ClapMatch:
     A sound's row does not depend on its batch-mates beyond float rounding (1e-5).
     """
 
+    longest_text = 512  # tokens
+
     def __init__(
         self, folder: Path, device: str = "cpu", least_vocabulary: int = LEAST_VOCABULARY
     ) -> None:
@@ -134,8 +136,9 @@ class ClapMatch:
         import torch
 
         limit = int(self._model.config.text_config.max_position_embeddings) - 2
+        limit = min(limit, self.longest_text)
         tokens = self._tokenizer(
-            texts, padding=True, truncation=True, max_length=min(limit, 512), return_tensors="pt"
+            texts, padding=True, truncation=True, max_length=limit, return_tensors="pt"
         ).to(self._device)
         with torch.inference_mode():
             out = self._model.get_text_features(
