@@ -1,8 +1,9 @@
 """A model run by vLLM in this process: an LLM that reads, or an audio LLM that listens.
 
-Without settings of the user's the engine lives inside this process: where it dies, the worker dies,
-and the runner starts another and tries the rows alone. With VLLM_ENABLE_V1_MULTIPROCESSING=1 the
-engine is a child: where it dies, it is started again here, and the requests are sent one by one.
+The engine always lives inside this process. vLLM would rather have it in a child, but a caller of
+`LLM.chat` waits for ever when that child is killed (0.32). Inside, an engine that is killed takes its
+worker with it, and the runner starts another and tries the rows alone; an engine that fails with an
+error is started again here, and the requests are sent one by one.
 
 Options, behind the place: `vllm@FOLDER?max_model_len=4096&gpu_memory_utilization=0.6`.
 """
@@ -61,7 +62,7 @@ class VllmEngine:
         """The engine, started where there is none."""
         if self._llm is None:
             os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
             import torch
 
             on_cpu = not torch.cuda.is_available()
@@ -133,10 +134,10 @@ class VllmEngine:
 
     @property
     def _deaths(self) -> tuple[type[Exception], ...]:
-        """What tells that the engine is of no more use: its child ended, or CUDA is broken."""
-        from vllm.v1.engine.exceptions import EngineDeadError
+        """What tells that the engine is of no more use: no memory, or CUDA is broken."""
+        from vllm import exceptions
 
-        return EngineDeadError, RuntimeError, OSError
+        return RuntimeError, OSError, getattr(exceptions, "VLLMServerError", RuntimeError)
 
     def _buried(self, death: Exception) -> ModelError:
         """Let go of a dead engine; the error for what it held."""

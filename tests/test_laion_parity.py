@@ -82,7 +82,9 @@ def test_the_embeddings_of_laion_clap(
     ours = LaionMatch(f"{tmp_path}/clap.pt#{tokenizer}?int16=true", least_vocabulary=5)
     assert ours.model_id == "laion:clap+int16"
 
-    sounds = [Sound(1.2 * music(10.0, 48_000, seed), 48_000) for seed in (1, 2)]  # clips a little
+    sounds = [
+        Sound(1.4 * music(10.0, 48_000, seed=seed), 48_000) for seed in (1, 2)
+    ]  # clips a little
     mono = np.stack([sound.mono() for sound in sounds])
     with torch.inference_mode():
         heard = theirs.get_audio_embedding_from_data(mono.copy(), use_tensor=False)
@@ -93,9 +95,14 @@ def test_the_embeddings_of_laion_clap(
     assert np.abs(heard[0] - heard[1]).max() > 10 * CLOSE  # random weights tell the sounds apart
 
     words = ours._tokenizer
-    asked = dict(padding="max_length", truncation=True, max_length=77, return_tensors="pt")
+
+    def in_full(said: list[str]) -> Any:
+        return words(
+            said, padding="max_length", truncation=True, max_length=77, return_tensors="pt"
+        )
+
     with torch.inference_mode():
-        read = theirs.get_text_embedding(SAID, tokenizer=lambda said: words(said, **asked))
+        read = theirs.get_text_embedding(SAID, tokenizer=in_full)
     name = amodel.lower().replace("-", "_") + ("_fusion" if fusion else "")
     for kind, a, b in (("audio", found, heard), ("text", ours.embed_text(SAID), read)):
         apart = float(np.abs(a - b).max())
