@@ -17,6 +17,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 
 .PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
   real-music train-pmos train-clap calibrate-tags eval-models figures-line figures-trainer \
+  figures-captions \
   figures-evaluator figures-codec train train-codec quality-proof test-oracle quote clean
 
 help:  ## this list
@@ -95,6 +96,9 @@ calibrate-tags: $(VENV)/.pmos $(VENV)/.models  ## choose the thresholds of tags-
 
 eval-models: $(VENV)/.pmos $(VENV)/.models  ## measure the embedded models: figures/models.json
 	$(BIN)/python -m qamdt.models.recipes.eval_models --workers $(WORKERS) --out figures/models.json
+
+figures-captions: $(VENV)/.models  ## measure the captions: figures/captions.json
+	$(BIN)/python -m qamdt.curate.figures_captions --out figures/captions.json
 
 figures-evaluator: $(VENV)/.models  ## measure the evaluator: figures/evaluator.json
 	$(BIN)/python -m qamdt.evaluate.figures --out figures/evaluator.json

@@ -33,7 +33,7 @@ COLUMNS = ("id", "path", "start_s", "duration_s", "caption", "tags", "source", "
 class Entry:
     """One request: a file, perhaps a window of it, and what is said of it.
 
-    id: a name that others know it by.
+    id: a name that others know it by. extra: the text of a further column that was asked for.
     problem: why it cannot be used, as (error type, message); then `path` names the culprit.
     """
 
@@ -46,17 +46,19 @@ class Entry:
     licence: str | None = None
     problem: tuple[str, str] | None = None
     id: str | None = None
+    extra: str | None = None
 
 
-def entries(source: Path, ignored: Counter[str]) -> Iterator[Entry]:
+def entries(source: Path, ignored: Counter[str], extra: str = "") -> Iterator[Entry]:
     """The entries of a folder or manifest. Counts files passed over by suffix in `ignored`.
 
+    extra: a column of the manifest to read besides `COLUMNS`, as text.
     Raises ConfigError when `source` is neither.
     """
     if source.is_dir():
         return _folder(source, ignored)
     if source.is_file() and source.suffix.lower() in MANIFESTS:
-        return _manifest(source)
+        return _manifest(source, extra)
     raise ConfigError(
         f"{source} is neither a folder nor a manifest ({', '.join(MANIFESTS)}); give one of them"
     )
@@ -117,20 +119,20 @@ def _problem(path: str, kind: str, message: str) -> Entry:
     return Entry(shown, problem=(kind, f"{shown}: {message}"))
 
 
-def _manifest(path: Path) -> Iterator[Entry]:
+def _manifest(path: Path, extra: str = "") -> Iterator[Entry]:
     rows = {".jsonl": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
-    for number, row in rows[path.suffix.lower()](path):
+    for number, row in rows[path.suffix.lower()](path, extra):
         where = f"{path}:{number}"
         if isinstance(row, str):
             yield _problem(where, "BadManifestRow", row)
             continue
         try:
-            yield _entry(row, path.parent)
+            yield _entry(row, path.parent, extra)
         except (ValueError, TypeError) as error:
             yield _problem(where, "BadManifestRow", str(error))
 
 
-def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+def _jsonl(path: Path, _: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
     with open(path, encoding="utf-8", errors="surrogateescape") as f:
         for number, line in enumerate(f, 1):
             if not line.strip():
@@ -143,7 +145,7 @@ def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             yield number, row if isinstance(row, dict) else 'expected an object like {"path": ...}'
 
 
-def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+def _csv(path: Path, _: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
     tab = path.suffix.lower() == ".tsv"
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
         reader = csv.DictReader(f, delimiter="\t" if tab else ",", restkey="", restval=None)
@@ -156,9 +158,9 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
                 yield reader.line_num, row
 
 
-def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+def _parquet(path: Path, extra: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
     file = pq.ParquetFile(path)
-    names = [n for n in file.schema_arrow.names if n in COLUMNS]
+    names = [n for n in file.schema_arrow.names if n in (*COLUMNS, extra)]
     if "path" not in names:
         raise ConfigError(f"{path}: no column `path`; it has {file.schema_arrow.names}")
     number = 0
@@ -168,7 +170,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             yield number, row
 
 
-def _entry(row: dict[str, Any], base: Path) -> Entry:
+def _entry(row: dict[str, Any], base: Path, extra: str = "") -> Entry:
     """The entry of a manifest row; paths count from the manifest's folder."""
     path = row.get("path")
     if not isinstance(path, str) or not path:
@@ -187,6 +189,7 @@ def _entry(row: dict[str, Any], base: Path) -> Entry:
         _text(row, "source"),
         _text(row, "licence"),
         id=_id(row),
+        extra=_text(row, extra) if extra else None,
     )
 
 

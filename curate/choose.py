@@ -1,19 +1,26 @@
 """Which text becomes the caption: the rule, with its reason in words.
 
 The paper (section 3.3) generates a caption, keeps what CLAP confirms and lets an LLM fuse old and
-new; thresholds and prompts are published nowhere, so the rule is ours:
+new; thresholds and prompts are published nowhere, so the rule is ours. By the check (`check.py`):
 
-1. An original that no guard speaks against, that was written for the audio (not made from file
-   tags) and whose similarity reaches `keep_original` is believed.
-2. A believed original is replaced only by a merged text that passes its guards and whose similarity
-   does not fall.
-3. Anything else is replaced by the generated caption, unless that is empty, or the original is
-   readable and closer to the audio.
+merge    the best merged text that passes its guards, adds a word and is no less similar to the audio;
+         else the original
+better   the generated text where it is nearer by `margin`, else the original
+keep     the original
+take     the generated text where the original is missing or unreadable; where the original can be
+         read, only if the similarity does not fall; else the original, with a doubt
+
+A caption is never replaced by one that is less similar to the audio, but for originals that are
+missing or unreadable. Where nothing passes, the most readable text there is stays, with a doubt; a
+doubt is a reason for the filter.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+UNREADABLE = frozenset(("empty", "garbled", "refusal", "prompt_leak", "names"))
 
 
 @dataclass(frozen=True)
@@ -28,53 +35,88 @@ class Candidate:
     def sound(self) -> bool:
         return bool(self.text) and not self.guards
 
+    @property
+    def readable(self) -> bool:
+        return bool(self.text) and not UNREADABLE & set(self.guards)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the check says of a clip. original_problem, generated_problem: None where there is none."""
+
+    action: str
+    original_problem: str | None = None
+    generated_problem: str | None = None
+
 
 @dataclass(frozen=True)
 class Choice:
-    """The final caption. came_from: original, generated or merged; None where nothing is left."""
+    """The final caption. came_from: original, generated or merged; None where nothing is left.
+    doubt: why it may be wrong nevertheless."""
 
     text: str | None
     came_from: str | None
     reason: str
     similarity: float | None
+    doubt: str | None = None
 
 
 def choose(
+    verdict: Verdict,
     original: Candidate | None,
     generated: Candidate | None,
-    merged: Candidate | None,
-    weak: bool,
-    keep_original: float,
+    merged: Sequence[Candidate] = (),
+    margin: float = 0.0,
 ) -> Choice:
-    """The final caption. weak: the original was made from the file's own tags."""
-    believed, why_not = _believed(original, weak, keep_original)
-    if original and believed:
-        if merged and merged.sound and _adds(merged, original) and _not_below(merged, original):
-            return _take(merged, "merged", "adds what is heard; similarity does not fall")
-        return _take(original, "original", "fits the audio; " + _why_not_merged(merged, original))
+    """The final caption."""
+    if original and original.sound and verdict.original_problem is None:
+        return _of_believed(verdict, original, generated, merged, margin)
+    why = verdict.original_problem or "original is refused"
     if generated and generated.sound:
-        if original and original.sound and not weak and not _not_below(generated, original):
-            return _take(
-                original, "original", f"{why_not}, yet closer than what could be generated"
-            )
-        return _take(generated, "generated", why_not)
-    if original and original.sound:
+        doubt = verdict.generated_problem
+        if original is None or not original.readable:
+            return _take(generated, "generated", f"original: {why}", doubt)
+        if _not_below(generated, original):
+            return _take(generated, "generated", f"original: {why}", doubt)
         return _take(
-            original, "original", f"{why_not}; nothing was heard clearly enough to replace it"
+            original, "original", f"{why}, yet nearer than what could be generated", _doubt(why)
         )
-    return Choice(None, None, f"{why_not}; nothing was heard clearly", None)
+    if original and original.readable:
+        return _take(original, "original", f"{why}; nothing to replace it", _doubt(why))
+    if generated and generated.readable:
+        return _take(
+            generated, "generated", f"original: {why}; nothing better", generated.guards[0]
+        )
+    return Choice(None, None, f"original: {why}; nothing was heard clearly", None)
 
 
-def _believed(original: Candidate | None, weak: bool, keep_original: float) -> tuple[bool, str]:
-    if original is None or not original.text:
-        return False, "no original"
-    if original.guards:
-        return False, f"original is {original.guards[0]}"
-    if weak:
-        return False, "original is made from file tags"
-    if original.similarity is not None and original.similarity < keep_original:
-        return False, "original does not fit the audio"
-    return True, ""
+def best_merged(merged: Sequence[Candidate]) -> Candidate | None:
+    """The candidate nearest to the audio of those that pass their guards; else of all."""
+    return max(merged, key=lambda m: (m.sound, _number(m.similarity)), default=None)
+
+
+def _of_believed(
+    verdict: Verdict,
+    original: Candidate,
+    generated: Candidate | None,
+    merged: Sequence[Candidate],
+    margin: float,
+) -> Choice:
+    if verdict.action == "merge":
+        best = best_merged([m for m in merged if m.sound and _adds(m, original)])
+        if best and _not_below(best, original):
+            return _take(best, "merged", "adds what is heard; similarity does not fall")
+        return _take(original, "original", f"fits the audio; {_why_not_merged(merged, original)}")
+    if verdict.action == "better" and generated and generated.sound:
+        if _not_below(generated, original, margin):
+            return _take(generated, "generated", "says the same, nearer to the audio")
+        return _take(original, "original", "fits the audio; no less than the generated one")
+    return _take(original, "original", "fits the audio; nothing to merge")
+
+
+def _doubt(problem: str) -> str | None:
+    """Captions from file tags are poor, not wrong."""
+    return None if problem == "file tags" else problem
 
 
 def _adds(merged: Candidate, original: Candidate) -> bool:
@@ -86,23 +128,28 @@ def _words(text: str) -> set[str]:
     return {word.strip(".,;:!?\"'()").casefold() for word in text.split()}
 
 
-def _not_below(new: Candidate, old: Candidate) -> bool:
+def _number(similarity: float | None) -> float:
+    return -2.0 if similarity is None else similarity
+
+
+def _not_below(new: Candidate, old: Candidate, margin: float = 0.0) -> bool:
     return (
         new.similarity is not None
         and old.similarity is not None
-        and (new.similarity >= old.similarity)
+        and new.similarity >= old.similarity + margin
     )
 
 
-def _why_not_merged(merged: Candidate | None, original: Candidate) -> str:
-    if merged is None:
-        return "nothing to merge"
-    if merged.guards:
-        return f"merged text is refused ({merged.guards[0]})"
-    if not _adds(merged, original):
+def _why_not_merged(merged: Sequence[Candidate], original: Candidate) -> str:
+    best = best_merged(merged)
+    if best is None:
+        return "no merged text"
+    if best.guards:
+        return f"merged text is refused ({best.guards[0]})"
+    if not _adds(best, original):
         return "merged text adds nothing"
     return "merged text is less similar"
 
 
-def _take(candidate: Candidate, came_from: str, reason: str) -> Choice:
-    return Choice(candidate.text, came_from, reason, candidate.similarity)
+def _take(candidate: Candidate, came_from: str, reason: str, doubt: str | None = None) -> Choice:
+    return Choice(candidate.text, came_from, reason, candidate.similarity, doubt)

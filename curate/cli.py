@@ -38,9 +38,11 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="dataset folder")]
 
 
 @app.command()
-@with_config("ingest", "models", "score", "quantize", "refine", "filter", "export", "run")
+@with_config(
+    "ingest", "models", "score", "quantize", "caption", "refine", "filter", "export", "run"
+)
 def run(source: Source, folder: Folder, config: Config, call: Call, strict: bool) -> None:
-    """The whole line: ingest, score, quantize, refine, filter, export, report."""
+    """The whole line: ingest, score, quantize, caption, refine, filter, export, report."""
     dataset = Dataset(folder)
     with dataset.lock():
         stations.run_all(dataset, source, config, call)
@@ -80,11 +82,22 @@ def quantize(folder: Folder, config: Config, call: Call, strict: bool) -> None:
 
 
 @app.command()
-@with_config("refine", "models", "run")
-def refine(folder: Folder, config: Config, call: Call, strict: bool) -> None:
-    """Repair captions: what is heard, similarity check, LLM merge, guards."""
+@with_config("caption", "models", "run")
+def caption(folder: Folder, config: Config, call: Call, strict: bool) -> None:
+    """Generate captions: facts from what is heard, then the captioner's text."""
     dataset = Dataset(folder)
     with dataset.lock():
+        stations.caption(dataset, config, call)
+    _end(dataset, strict)
+
+
+@app.command()
+@with_config("caption", "refine", "models", "run")
+def refine(folder: Folder, config: Config, call: Call, strict: bool) -> None:
+    """Repair captions: generate what is not there, CLAP check, LLM merge, guards, choice."""
+    dataset = Dataset(folder)
+    with dataset.lock():
+        stations.caption(dataset, config, call)
         stations.refine(dataset, config, call)
     _end(dataset, strict)
 
@@ -136,8 +149,9 @@ def sql(
 ) -> None:
     """Ask the dataset a question in SQL (DuckDB). Reads only.
 
-    Views: files, clips, duplicates, pmos, signal, clap, tags, music, bounds, levels, captions,
-    decisions, and clips_full, their join. `SHOW TABLES` is `SELECT * FROM duckdb_views()`.
+    Views: files, clips, duplicates, pmos, signal, clap, tags, music, bounds, levels, facts,
+    generated, texts, matches, checks, answers, captions, decisions, and clips_full, the join.
+    `SHOW TABLES` is `SELECT * FROM duckdb_views()`.
     """
     from .answer import write_csv, write_json, write_parquet
     from .show import print_rows

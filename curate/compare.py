@@ -7,7 +7,21 @@ from typing import Any
 
 from ..schemas.arrow import name_of
 from ..schemas.store import Dataset
-from ..schemas.tables import Caption, Clap, Clip, Decision, Level, Music, Pmos, Signal, Tags
+from ..schemas.tables import (
+    Caption,
+    Check,
+    Clap,
+    Clip,
+    Decision,
+    Fact,
+    Generated,
+    Level,
+    Match,
+    Music,
+    Pmos,
+    Signal,
+    Tags,
+)
 from ..schemas.views import connect, create_view
 from .export import Shard
 
@@ -19,6 +33,10 @@ COMPARED: tuple[type, ...] = (
     Tags,
     Music,
     Level,
+    Fact,
+    Generated,
+    Match,
+    Check,
     Caption,
     Decision,
     Shard,

@@ -51,6 +51,7 @@ MOST_GENRES = 2
 BESIDE = 0.6  # a second genre is said from this share of the first one's clearness
 CLEAR = 0.5  # confidence from which the key and a word for the pace are said
 CLEAR_BPM = 0.8  # and from which the tempo is said in BPM: it may be doubled or halved
+QUIET_LUFS, LOUD_LUFS = -30.0, -10.0  # outside of them a word for the loudness is said
 CLEAR_VOICE = 0.25  # least probability for voices, or their absence, where all tags have one limit
 
 
@@ -121,7 +122,7 @@ def mean_probabilities(
 
 def describe(facts: Facts) -> str:
     """The facts as one or two English sentences; "" where nothing was heard clearly."""
-    head = [w for w in (_pace(facts), *facts.moods) if w]
+    head = [w for w in (_pace(facts), _level(facts), *facts.moods) if w]
     head = list(dict.fromkeys(head))
     if {"slow", "fast", "mid-tempo"} & set(head[1:]):  # the beat's word over the tagger's
         head = [head[0], *(w for w in head[1:] if w not in {"slow", "fast"})]
@@ -134,12 +135,12 @@ def describe(facts: Facts) -> str:
         text += ", instrumental"
     elif facts.vocals:
         text += f", {facts.voice + ' ' if facts.voice else ''}vocals"
-    if text == "music":
-        return ""
     if facts.key:
-        text += f", in {facts.key}"
+        text += f"{',' * (text != 'music')} in {facts.key}"
     if facts.tempo_bpm and facts.tempo_sure:
         text += f", around {facts.tempo_bpm:.0f} BPM"
+    if text == "music":
+        return ""
     return text[0].upper() + text[1:] + "."
 
 
@@ -149,6 +150,15 @@ def _pace(facts: Facts) -> str | None:
     if facts.tempo_bpm < 80:
         return "slow"
     return "fast" if facts.tempo_bpm >= 132 else "mid-tempo"
+
+
+def _level(facts: Facts) -> str | None:
+    """A word for unusual loudness, where no mood says one."""
+    if facts.loudness_lufs is None or {"quiet", "loud", "soft"} & set(facts.moods):
+        return None
+    if facts.loudness_lufs <= QUIET_LUFS:
+        return "quiet"
+    return "loud" if facts.loudness_lufs >= LOUD_LUFS else None
 
 
 def _say(words: Sequence[str], vocabulary: Mapping[str, str]) -> tuple[str, ...]:

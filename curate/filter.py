@@ -12,6 +12,7 @@
     duplicate_audio  the same samples as another clip, in another container or with other tags
     no_caption       no caption at the end of refinement
     mismatch         similarity of audio and final caption below the floor
+    doubtful_caption the final caption does not fit, yet is the nearest there was
 
 A comparison with a missing number is false: a clip is never dropped for what was not measured.
 """
@@ -27,7 +28,7 @@ from ..schemas.views import connect
 from .config import FilterConfig
 from .sql_stage import make_table, sql_output
 
-VERSION = 1
+VERSION = 2
 READS = ["clips", "files", "pmos", "signal", "clap", "tags", "music", "levels", "captions"]
 
 _DECISIONS = """
@@ -43,7 +44,8 @@ WITH judged AS (
     CASE WHEN c.quality_level < $min_level THEN 'low_level' END,
     CASE WHEN $dedup_audio AND t.rank > 1 THEN 'duplicate_audio' END,
     CASE WHEN $need_caption AND c.refined_caption IS NULL AND c.skip IS NULL THEN 'no_caption' END,
-    CASE WHEN c.sim_final < $min_similarity THEN 'mismatch' END
+    CASE WHEN c.sim_final < $min_similarity THEN 'mismatch' END,
+    CASE WHEN $need_belief AND c.caption_doubt IS NOT NULL THEN 'doubtful_caption' END
   ], lambda r: r IS NOT NULL) AS drop_reasons
   FROM clips_full c LEFT JOIN (
     SELECT clip_id, row_number() OVER (PARTITION BY s.pcm_sha256 ORDER BY k.path, k.window_index) AS rank

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from ..schemas.store import Dataset
 from ..schemas.views import connect, one_row
 
-STATIONS = ("files", "pmos", "signal", "clap", "tags", "music", "levels", "captions", "decisions")
+STATIONS = (
+    "files", "pmos", "signal", "clap", "tags", "music", "levels", "facts", "generated", "captions",
+    "decisions",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

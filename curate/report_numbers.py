@@ -24,15 +24,20 @@ EXAMPLES = 10  # captions, and files per class of error
 STATION_OF = {
     "files": "ingest", "clips": "ingest", "pmos": "score", "signal": "score", "clap": "score",
     "tags": "score", "music": "score", "bounds": "quantize", "levels": "quantize",
-    "captions": "refine", "decisions": "filter",
+    "facts": "caption", "generated": "caption", "texts": "refine", "matches": "refine",
+    "checks": "refine", "answers": "refine", "captions": "refine", "decisions": "filter",
 }  # fmt: skip
-BY_CLIP = ("pmos", "signal", "clap", "tags", "music", "levels", "captions", "decisions")
+BY_CLIP = (
+    "pmos", "signal", "clap", "tags", "music", "levels", "facts", "generated", "captions",
+    "decisions",
+)  # fmt: skip
 # role -> (table, column with the model's own name, column with its weights or None)
 ROLES = {
     "p-MOS": ("pmos", "model_id", "weights"),
     "audio embedding": ("clap", "model_id", "weights"),
     "tags": ("tags", "model_id", "weights"),
     "audio-text similarity": ("captions", "match_model", None),
+    "generated captions": ("generated", "model_id", "weights"),
     "caption merge": ("captions", "llm_model", None),
 }
 # reason -> (what it means, the setting of [filter] behind it)
@@ -48,6 +53,7 @@ REASONS = {
     "low_level": ("quality level below the floor", "min_level"),
     "duplicate_audio": ("the samples of another clip", "dedup_audio"),
     "no_caption": ("no caption at the end", "need_caption"),
+    "doubtful_caption": ("the final caption does not fit, yet is the nearest", "need_belief"),
     "mismatch": ("audio and final caption too far apart", "min_similarity"),
 }
 MEASURED = {

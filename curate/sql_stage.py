@@ -24,15 +24,30 @@ ROWS_A_PART = 500_000
 
 
 def sql_output(
-    dataset: Dataset, cls: type, version: int, params: Mapping[str, Any], reads: Sequence[str]
+    dataset: Dataset,
+    cls: type,
+    version: int,
+    params: Mapping[str, Any],
+    reads: Sequence[str],
+    caches: Sequence[str] = (),
 ) -> Output:
-    """The state of a table made by SQL from all that is committed now in the tables `reads`."""
-    parts = {}
-    for table in reads:
+    """The state of a table made by SQL from all that is committed now in the tables `reads`.
+
+    caches: tables read whose rows depend on their own keys alone; more rows there change nothing.
+    """
+    parts = parts_read(dataset, reads)
+    return output(dataset, cls, version, {**params, "parts_read": parts}, [*reads, *caches])
+
+
+def parts_read(dataset: Dataset, tables: Sequence[str]) -> dict[str, str]:
+    """table -> a hash of the parts that are committed now, names and sizes."""
+    found = {}
+    for table in tables:
         state = dataset.current(table)
-        names = [p.name for p in dataset.parts(table, state.fingerprint)] if state else []
-        parts[table] = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
-    return output(dataset, cls, version, {**params, "parts_read": parts}, reads)
+        parts = dataset.parts(table, state.fingerprint) if state else []
+        names = [f"{part.name} {part.stat().st_size}" for part in parts]
+        found[table] = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+    return found
 
 
 def make_table(

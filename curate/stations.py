@@ -13,6 +13,7 @@ or `run_all`, which does it in order. The caller holds the dataset's lock.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..schemas.errors import StoreError
@@ -64,14 +65,50 @@ def quantize(dataset: Dataset, config: Config, call: Call) -> Summary:
     return report_of(summary, call)
 
 
-def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
-    """Captions are repaired (table `captions`)."""
-    from .refine import RefineJob
+def caption(dataset: Dataset, config: Config, call: Call) -> Summary:
+    """What is heard becomes facts, and a generated caption (tables `facts`, `generated`)."""
+    from .captioners import caption_job
+    from .hear_facts import FactsJob
 
     _need(dataset, "clap", "score")
     _need(dataset, "tags", "score")
-    job = RefineJob(dataset, config.refine, config.models, call.limit)
+    facts = FactsJob(dataset, config.caption, config.models, call.limit)
+    summary = work(dataset, facts, config.run, call)
+    if call.dry_run:
+        return summary
+    job = caption_job(dataset, config.caption, config.models, call.limit)
     return work(dataset, job, config.run, call)
+
+
+def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
+    """Captions are repaired (tables `texts`, `matches`, `checks`, `answers`, `captions`).
+
+    What was generated must be there: `caption` makes it.
+    """
+    from .ask import AskJob
+    from .check import check
+    from .match import MatchJob
+    from .refine import RefineJob
+    from .texts import TextsJob
+    from .tokens import PREFIX, counter
+
+    if call.dry_run:
+        return _would(dataset, "refine", "clips", call)
+    _need(dataset, "generated", "caption")
+    quiet = replace(call, say=lambda line: None)  # of inner tables only what was retried is told
+    refine_config, models = config.refine, config.models
+    prefix_tokens = counter(refine_config.t5).count([PREFIX])[0]
+    work(dataset, TextsJob(dataset, refine_config, models), config.run, quiet)
+    work(dataset, MatchJob(dataset), config.run, quiet)
+    check(dataset, refine_config, prefix_tokens)
+    if models.llm != "none":
+        work(dataset, AskJob(dataset, refine_config, models, call.limit), config.run, call)
+        work(dataset, TextsJob(dataset, refine_config, models), config.run, quiet)
+    job = RefineJob(dataset, refine_config, models, prefix_tokens, call.limit)
+    summary = work(dataset, job, config.run, call)
+    for out in job.outputs:  # made of the whole set: what it supersedes costs nothing to make again
+        dataset.drop_other_states(out.table, out.fingerprint)
+    return summary
 
 
 def filter_clips(dataset: Dataset, config: Config, call: Call) -> Summary:
@@ -117,6 +154,7 @@ def run_all(dataset: Dataset, source: Path, config: Config, call: Call) -> None:
     rest = Call(None, False, call.retry_errors, call.quiet, call.say)
     score(dataset, config, rest)
     quantize(dataset, config, rest)
+    caption(dataset, config, rest)
     refine(dataset, config, rest)
     filter_clips(dataset, config, rest)
     export(dataset, config, rest)

@@ -48,7 +48,8 @@ class ClapMiniMatch:
         self._words = TagTextMatch(cache, device)
         settings = _settings(self._weights)
         self._share = float(settings["words_share"])
-        self.dim = self._words.dim + int(settings["dim"])
+        self.words_dim = self._words.dim  # of the vector, the part that tagtext-mini makes
+        self.dim = self.words_dim + int(settings["dim"])
         own = registry.entry(NAME).digest if weights is None else str(weights)
         self.digest = hashlib.sha256(f"{own}/{self._words.digest}".encode()).hexdigest()[:16]
 

@@ -43,6 +43,11 @@ class Tagger(Protocol):
         """name -> probability from which it may be said; a name without one is never to be."""
         ...
 
+    @property
+    def sigmoids(self) -> Mapping[str, tuple[float, float]]:
+        """name -> (slope, offset) of its calibrated probability, of names that were calibrated."""
+        ...
+
     def load(self) -> None:
         """Make ready, so that a damaged checkpoint is found before the work begins."""
 
@@ -92,6 +97,12 @@ class MusicnnTagger:
     def thresholds(self) -> Mapping[str, float]:
         """tags-mini: name -> probability from which it may be said. Raises ModelError."""
         return read_thresholds(registry.path("tags-mini"), self.names)
+
+    @cached_property
+    def sigmoids(self) -> Mapping[str, tuple[float, float]]:
+        """tags-mini: name -> (slope, offset) of the logit of its calibrated probability. Raises
+        ModelError."""
+        return read_sigmoids(registry.path("tags-mini"))
 
     def load(self) -> None:
         """Load both networks."""
@@ -171,6 +182,19 @@ def read_thresholds(file: Path, names: Sequence[str]) -> dict[str, float]:
             f"{file}: expected a threshold in 0..1, or null, of each of the tagger's names"
         )
     return limits
+
+
+def read_sigmoids(file: Path) -> dict[str, tuple[float, float]]:
+    """name -> (slope, offset): p is calibrated to sigmoid(slope * logit(p) + offset).
+
+    Of the names that were calibrated alone. Raises ModelError when the file is not what it should be.
+    """
+    try:
+        words = json.loads(file.read_text(encoding="utf-8"))["words"]
+        found = {name: word["sigmoid"] for name, word in words.items() if word["sigmoid"]}
+        return {name: (float(slope), float(offset)) for name, (slope, offset) in found.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{file} holds no sigmoids of tags ({error!r})") from error
 
 
 @cache

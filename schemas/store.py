@@ -34,7 +34,7 @@ from .arrow import name_of, to_arrow
 from .errors import DatasetBusy, StoreError
 
 KEYS = frozenset(
-    {"clip_id", "path", "scan", "grouping", "text"}
+    {"clip_id", "path", "scan", "grouping", "text", "request"}
 )  # what tells rows of a table apart
 
 
@@ -138,6 +138,8 @@ class Dataset:
         """
         forgotten = 0
         for part in self.parts(table, fingerprint):
+            if "status" not in pq.read_schema(part).names:  # a table whose rows cannot be errors
+                continue
             rows = pq.read_table(part)
             good = rows.filter(pc.equal(rows.column("status"), "ok"))
             if good.num_rows == rows.num_rows:

@@ -12,7 +12,13 @@ error row names its error and leaves the table's own columns null.
     music       score      tempo and key
     bounds      quantize   mu, sigma and the level bounds of each group
     levels      quantize   quality level 1..5 and prefix
-    captions    refine     the original caption, its candidates, the final one
+    facts       caption    what tags, tempo, key and loudness say of a clip and of its file
+    generated   caption    the generated caption
+    texts       refine     each different text: its embedding, its guards, its length
+    matches     refine     similarity of audio, original and generated caption
+    checks      refine     what those numbers mean: which text may be used, and what to do (SQL)
+    answers     refine     what the LLM answered, a row a request
+    captions    refine     the final caption and what it was chosen from
     decisions   filter     kept, and every reason against
     shards      export     the join, with audio (its schema is in curate/export.py)
     latents     latents    what the audio codec makes of each clip
@@ -27,18 +33,14 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from .arrow import col, key, table
+from .caption_tables import Caption, Check, Fact, Generated, LlmAnswer, Match, Text
+from .rows import F32, ModelRow, Row
 
-F32 = pa.float32()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """What every row has: the clip it speaks of, and whether it could be made."""
-
-    clip_id: str = key("hash of file bytes, start and duration")
-    status: str = "ok"
-    error_type: str | None = None
-    error_message: str | None = None
+__all__ = [
+    "TABLES", "Bounds", "Caption", "Check", "Clap", "Clip", "Decision", "Fact", "File", "Generated",
+    "Latent", "Level", "LlmAnswer", "Match", "ModelRow", "Music", "Pmos", "Row", "Signal", "Tags",
+    "Text", "TextStates",
+]  # fmt: skip
 
 
 @table("files", 1)
@@ -83,14 +85,6 @@ class Clip(Row):
     source: str | None = col("data set or collection")
     licence: str | None = col("licence as stated by manifest, sidecar or file tags")
     skip: str | None = col("why no station works on it (short_tail, too_short), else null")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelRow(Row):
-    """A row made by a model, which it names."""
-
-    model_id: str | None = col("model that made the row")
-    weights: str | None = col("SHA-256 of its weights")
 
 
 @table("pmos", 1)
@@ -180,26 +174,6 @@ class Level(Row):
     grouping: str | None = col("the group of `bounds` it was made with")
 
 
-@table("captions", 1)
-@dataclass(frozen=True, kw_only=True)
-class Caption(Row):
-    """The final caption of each clip and what it was chosen from. Refine writes."""
-
-    refined_caption: str | None = col("the final caption")
-    caption_from: str | None = col("original, generated or merged")
-    caption_reason: str | None = col("why that one")
-    generated: str | None = col("the deterministic caption made from what is heard")
-    merged: str | None = col("the LLM's text, whether taken or not")
-    guards: list[str] | None = col("guards that original or merged tripped, as 'merged: refusal'")
-    sim_original: float | None = col("audio-text similarity", unit="-1..1", arrow=F32)
-    sim_generated: float | None = col("audio-text similarity", unit="-1..1", arrow=F32)
-    sim_merged: float | None = col("audio-text similarity", unit="-1..1", arrow=F32)
-    sim_final: float | None = col("audio-text similarity", unit="-1..1", arrow=F32)
-    match_model: str | None = col("the model that measured the similarities")
-    llm_model: str | None = col("the model that merged")
-    prompt_sha256: str | None = col("hash of the prompt file")
-
-
 @table("decisions", 1)
 @dataclass(frozen=True, kw_only=True)
 class Decision(Row):
@@ -248,6 +222,6 @@ class TextStates:
 
 
 TABLES: tuple[type, ...] = (
-    File, Clip, Pmos, Signal, Clap, Tags, Music, Bounds, Level, Caption, Decision, Latent,
-    TextStates,
+    File, Clip, Pmos, Signal, Clap, Tags, Music, Bounds, Level, Fact, Generated, Text, Match, Check,
+    LlmAnswer, Caption, Decision, Latent, TextStates,
 )  # fmt: skip

@@ -17,7 +17,7 @@ from qamdt.curate.cli import app
 from qamdt.curate.config import Config, from_toml, to_toml
 from qamdt.schemas.errors import ConfigError
 
-STATIONS = "run ingest score quantize refine filter export report"
+STATIONS = "run ingest score quantize caption refine filter export report"
 COMMANDS = [*STATIONS.split(), *"status sql search demo bench models".split()]
 
 

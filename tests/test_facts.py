@@ -16,7 +16,8 @@ from qamdt.curate.facts import (
     facts_of,
     mean_probabilities,
 )
-from qamdt.curate.guards import instruments_in, of_any_text
+from qamdt.curate.guards import text_guards
+from qamdt.curate.instruments import instruments_in
 
 _WORDS = sorted({*GENRES, *INSTRUMENTS, *MOODS, *VOICES, *NO_VOICES, "00s"})
 _HEARD = st.dictionaries(st.sampled_from(_WORDS), st.floats(0, 1), max_size=12)
@@ -47,7 +48,7 @@ def test_nothing_is_said_that_was_not_heard(heard: dict[str, float], least: floa
 @given(_HEARD)
 def test_the_plain_caption_passes_the_guards(heard: dict[str, float]) -> None:
     text = describe(facts_of(heard, 0.1))
-    assert not text or of_any_text(text, 60) == []
+    assert not text or text_guards(text) == []
 
 
 @given(_HEARD)
@@ -63,3 +64,10 @@ def test_mean_counts_a_missing_tag_as_zero() -> None:
 def test_uncertain_tempo_and_key_are_not_said() -> None:
     facts = facts_of({"rock": 0.5}, 0.1, (120.0, 0.1), ("C major", 0.2))
     assert describe(facts) == "Rock music."
+
+
+def test_unusual_loudness_is_said_and_a_key_alone_is_better_than_nothing() -> None:
+    assert describe(facts_of({"rock": 0.5}, 0.1, loudness_lufs=-35.0)) == "Quiet rock music."
+    assert describe(facts_of({"rock": 0.5}, 0.1, loudness_lufs=-6.0)) == "Loud rock music."
+    assert describe(facts_of({"rock": 0.5}, 0.1, loudness_lufs=-16.0)) == "Rock music."
+    assert describe(Facts(key="C major")) == "Music in C major."

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qamdt.curate.bench_facts import facts_as_stored
-from qamdt.curate.config import ModelsConfig, RefineConfig
+from qamdt.curate.config import CaptionConfig, ModelsConfig
+from qamdt.curate.facts import INSTRUMENTS as HEARABLE
 from qamdt.curate.facts import Facts, describe, facts_of
-from qamdt.curate.refine import RefineJob
+from qamdt.curate.hear_facts import FactsJob, with_sure
 from qamdt.models import registry
 from qamdt.models.recipes import calibrate_tags, tags_truth
 from qamdt.models.recipes.calibrate_tags import Known, least_thresholds, sigmoid, stable_threshold
@@ -160,10 +161,24 @@ def test_thresholds_belong_to_the_tagger_that_made_the_tags(ingested: Dataset) -
     for cls, model in ((Clap, "any"), (Tags, "another")):
         out = output(ingested, cls, 1, {}, ["clips"], model, "0")
         ingested.adopt(out.table, out.fingerprint, out.about)
-    models = ModelsConfig(llm="none")
+    models = ModelsConfig()
     with pytest.raises(ConfigError, match=r"tags .* are of another.*--min-tag"):
-        RefineJob(ingested, RefineConfig(), models)
-    flat = RefineJob(ingested, RefineConfig(min_tag=0.1), models)
+        FactsJob(ingested, CaptionConfig(), models, None)
+    flat = FactsJob(ingested, CaptionConfig(min_tag=0.1), models, None)
     assert flat.limits == 0.1
-    flatter = RefineJob(ingested, RefineConfig(min_tag=0.2), models)
+    flatter = FactsJob(ingested, CaptionConfig(min_tag=0.2), models, None)
     assert flat.outputs[0].fingerprint != flatter.outputs[0].fingerprint
+
+
+def test_an_instrument_is_said_where_it_is_sure() -> None:
+    """Its limit is where the calibrated probability is `sure`, and never below the tagger's own."""
+    tagger = MusicnnTagger()
+    sure = with_sure(tagger.thresholds, tagger.sigmoids, 0.9)
+    assert with_sure(tagger.thresholds, tagger.sigmoids, None) == dict(tagger.thresholds)
+    assert sure["rock"] == tagger.thresholds["rock"], "of instruments alone"
+    slope, offset = tagger.sigmoids["drums"]
+    logit = np.log(sure["drums"] / (1 - sure["drums"]))
+    assert 1 / (1 + np.exp(-(slope * logit + offset))) == pytest.approx(0.9)
+    for word in set(sure) & set(HEARABLE):
+        assert sure[word] >= tagger.thresholds[word]
+    assert with_sure({"organ": 0.5}, {}, 0.9) == ({} if "organ" in HEARABLE else {"organ": 0.5})

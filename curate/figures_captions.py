@@ -1,0 +1,272 @@
+"""Measure the captions and write figures/captions.json.
+
+python -m qamdt.curate.figures_captions --out figures/captions.json [--only demo,judge,real,tokens]
+
+On the demo set, and (`_real`) on 25 held-out real tracks with planted captions; a clip "with an
+original" has one that can be read. Intervals resample pieces or tracks.
+
+clap_gain                 similarity to the audio, final less original caption, by the model that chose
+clap_worst_drop           the largest loss of one clip
+wrong_caught              wrong captions that were replaced, or whose clips are dropped
+right_kept                right captions that stayed, or were merged, and whose clips are kept
+broken_repaired           garbled and empty captions that were replaced by a readable one
+invented_rate             instruments named in final captions that the piece does not have
+invented_clips            final captions that name one
+clap_gain_second_judge    gain by a model that did not choose: chosen by `tagtext`, judged by the
+                          learned half of clap-mini, which tagtext does not share
+truth_gain                nearness to the true caption (MiniLM), final less original
+t5_estimate_safe          captions of which the estimate of tokens lies above two real tokenizers'
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ..models.recipes.tags_eval import Counts, ratio
+from ..models.registry import DEFAULT_CACHE
+from ..schemas.figures import Figures, measure_parts
+from ..schemas.station import Call
+from ..schemas.store import Dataset
+from ..schemas.views import connect
+from . import stations
+from .captions_truth import named
+from .config import Config
+
+COMMAND = "make figures-captions"
+BROKEN = ("empty", "garbled")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A clip and its truth. state: right, wrong, empty or garbled. group: its piece or track."""
+
+    group: str
+    state: str
+    original: str
+    true: str
+    final: str | None
+    came_from: str | None
+    kept: bool
+    before: float | None
+    after: float | None
+    embedding: np.ndarray
+
+    @property
+    def readable(self) -> bool:
+        return self.state not in BROKEN and self.before is not None and self.after is not None
+
+
+def measure_demo(work: Path) -> Figures:
+    """The demo set, made and curated with the defaults."""
+    data = curate(_demo(work), work / "data", Config())
+    rows = read_rows(data, work / "music" / "truth.jsonl")
+    return {**of_rows(rows, ""), **_invented(rows)}
+
+
+def measure_judge(work: Path) -> Figures:
+    """The demo set again, captions chosen by `tagtext` and judged by clap-mini's learned half."""
+    models = {"match": "tagtext"}
+    config = Config().override("models", models).override("score", {"only": ("clap", "tags")})
+    source = _demo(work)
+    chosen = read_rows(curate(source, work / "chosen", config), work / "music" / "truth.jsonl")
+    heard = Config().override("score", {"only": ("clap",)})
+    judge = read_rows(score(source, work / "judge", heard), work / "music" / "truth.jsonl")
+    return _second_judge(chosen, judge)
+
+
+def measure_real(work: Path) -> Figures:
+    """Held-out real tracks with planted captions."""
+    from .real_captions import write_real
+
+    source = write_real(work / "music", Path(DEFAULT_CACHE).expanduser())
+    rows = read_rows(curate(source, work / "data", Config()), work / "music" / "truth.jsonl")
+    return of_rows(rows, "_real")
+
+
+def measure_tokens(work: Path) -> Figures:
+    """The estimate of T5's tokens against tokenizers of two other models, demo and real captions."""
+    from transformers import AutoTokenizer
+
+    from ..models import registry
+    from ..models.recipes.clap_eval import FROZEN
+    from .demo_pieces import PIECES
+    from .demo_plant import TEMPLATES, describe
+    from .tokens import Estimate
+
+    tracks = json.loads(FROZEN.read_text(encoding="utf-8"))["tracks"]
+    texts = [(t["name"], caption) for t in tracks for caption in t["captions"]]
+    texts += [(p.name, describe(p, 0, k)) for p in PIECES for k in range(len(TEMPLATES))]
+    ours = Estimate().count([text for _, text in texts])
+    counts: Counts = []
+    folders = [registry.path(name) for name in ("minilm-l6-v2", "smollm2-135m-instruct")]
+    others = [AutoTokenizer.from_pretrained(f, local_files_only=True) for f in folders]
+    for (group, text), estimate in zip(texts, ours, strict=True):
+        most = max(len(t(text, add_special_tokens=False)["input_ids"]) for t in others) + 1
+        counts.append((group, float(estimate >= most), 1.0))
+    return {"t5_estimate_safe": _figure(counts, "share of captions")}
+
+
+def of_rows(rows: list[Row], ending: str) -> dict[str, dict[str, Any]]:
+    """The figures that demo and real music share."""
+    both = [row for row in rows if row.readable]
+    gains: Counts = [(r.group, _gain(r), 1.0) for r in both]
+    worst = max((-_gain(r) for r in both), default=0.0)
+    wrong: Counts = [(r.group, float(_caught(r)), 1.0) for r in rows if r.state == "wrong"]
+    right: Counts = [(r.group, float(_stayed(r)), 1.0) for r in rows if r.state == "right"]
+    broken: Counts = [(r.group, float(_repaired(r)), 1.0) for r in rows if r.state in BROKEN]
+    near = _nearness([r.final or "" for r in both], [r.true for r in both])
+    was = _nearness([r.original for r in both], [r.true for r in both])
+    truth: Counts = [(r.group, float(g), 1.0) for r, g in zip(both, near - was, strict=True)]
+    unit = "cosine, clips with an original"
+    made = {
+        "clap_gain": _figure(gains, unit),
+        "clap_worst_drop": {**_figure(gains, unit), "value": max(worst, 0.0), "low": None,
+                            "high": None, "unit": "cosine, largest loss of a clip"},
+        "wrong_caught": _figure(wrong, "share of clips with a wrong caption"),
+        "right_kept": _figure(right, "share of clips with a right caption"),
+        "broken_repaired": _figure(broken, "share of clips with a garbled or empty caption"),
+        "truth_gain": _figure(truth, "cosine with the true caption by MiniLM"),
+    }  # fmt: skip
+    return {name + ending: figure for name, figure in made.items()}
+
+
+def curate(source: Path, data: Path, config: Config) -> Dataset:
+    """The line from ingest to decisions."""
+    dataset = score(source, data, config)
+    call = Call(quiet=True)
+    with dataset.lock():
+        stations.caption(dataset, config, call)
+        stations.refine(dataset, config, call)
+        stations.filter_clips(dataset, config, call)
+    return dataset
+
+
+def score(source: Path, data: Path, config: Config) -> Dataset:
+    """Ingest and score."""
+    dataset, call = Dataset(data), Call(quiet=True)
+    with dataset.lock():
+        stations.ingest(dataset, source, config, call)
+        stations.score(dataset, config, call)
+    return dataset
+
+
+def read_rows(dataset: Dataset, truth: Path) -> list[Row]:
+    """Every clip that could be heard and of which there is a truth, in order of path and start."""
+    lines = [json.loads(line) for line in truth.read_text(encoding="utf-8").splitlines()]
+    told = {str((truth.parent / t["path"]).absolute()): t for t in lines if t["piece"]}
+    with connect(dataset) as con:
+        found = con.execute(
+            "SELECT path, caption, refined_caption, caption_from, kept, sim_original, sim_final,"
+            " embedding FROM clips_full WHERE skip IS NULL AND embedding IS NOT NULL"
+            " ORDER BY path, start_s"
+        ).fetchall()
+    return [
+        Row(t["piece"], t["caption_state"], caption or "", t["true_caption"], final, came_from,
+            bool(kept), before, after, np.asarray(vector, np.float32))
+        for path, caption, final, came_from, kept, before, after, vector in found
+        if (t := told.get(path)) is not None
+    ]  # fmt: skip
+
+
+def _demo(work: Path) -> Path:
+    from .demo import make_demo
+
+    return make_demo(work / "music")
+
+
+def _invented(rows: list[Row]) -> dict[str, dict[str, Any]]:
+    counts: Counts = []
+    clips: Counts = []
+    for row in rows:
+        if row.final and row.kept:
+            said, wrong = named(row.final, row.group)
+            counts.append((row.group, float(len(wrong)), float(len(said))))
+            clips.append((row.group, float(bool(wrong)), 1.0))
+    return {
+        "invented_rate": _figure(counts, "share of instruments named, clips kept"),
+        "invented_clips": _figure(clips, "share of captions, clips kept"),
+    }
+
+
+def _second_judge(chosen: list[Row], judge: list[Row]) -> dict[str, dict[str, Any]]:
+    """Gain of the captions in `chosen` by the learned half of the embeddings in `judge`."""
+    from ..models.clap_mini import ClapMiniMatch
+
+    model = ClapMiniMatch()
+    both = [(c, j) for c, j in zip(chosen, judge, strict=True) if c.readable]
+    audio = _learned(np.stack([j.embedding for _, j in both]), model)
+    gains = []
+    for texts in ([c.final or "" for c, _ in both], [c.original for c, _ in both]):
+        gains.append((audio * _learned(model.embed_text(texts), model)).sum(1))
+    counts: Counts = [
+        (c.group, float(g), 1.0) for (c, _), g in zip(both, gains[0] - gains[1], strict=True)
+    ]
+    own: Counts = [(c.group, _gain(c), 1.0) for c, _ in both]
+    return {
+        "clap_gain_second_judge": _figure(counts, "cosine, clips with an original"),
+        "clap_gain_first_judge": _figure(own, "cosine by tagtext, which chose"),
+    }
+
+
+def _learned(vectors: np.ndarray, model: Any) -> np.ndarray:
+    """The part of clap-mini's vectors that tagtext has no share in, rows of length 1."""
+    part = vectors[:, model.words_dim :].astype(np.float32)
+    return np.asarray(part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-9))
+
+
+def _nearness(texts: list[str], others: list[str]) -> np.ndarray:
+    """Cosine of each text and its other one by MiniLM; 0 where a text is blank."""
+    from ..models.text import SentenceEmbedder
+
+    model = SentenceEmbedder()
+    near = (model.embed(texts) * model.embed(others)).sum(1)
+    return np.where([bool(text.strip()) for text in texts], near, 0.0)
+
+
+def _gain(row: Row) -> float:
+    return float(row.after or 0.0) - float(row.before or 0.0)
+
+
+def _caught(row: Row) -> bool:
+    return not row.kept or row.came_from == "generated"
+
+
+def _stayed(row: Row) -> bool:
+    return row.kept and row.came_from in ("original", "merged")
+
+
+def _repaired(row: Row) -> bool:
+    from .guards import text_guards
+
+    return row.came_from in ("generated", "merged") and not text_guards(row.final)
+
+
+def _figure(counts: Counts, unit: str) -> dict[str, Any]:
+    return {**ratio(counts, unit), "command": COMMAND}
+
+
+PARTS: dict[str, Callable[[Path], Figures]] = {
+    "demo": measure_demo,
+    "judge": measure_judge,
+    "real": measure_real,
+    "tokens": measure_tokens,
+}
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="JSON file of figures")] = Path("figures/captions.json"),
+    only: Annotated[str, typer.Option(help="parts, separated by commas")] = ",".join(PARTS),
+) -> None:
+    """Measure the parts named and put them into the file; figures of other parts stay."""
+    measure_parts(PARTS, only, out)
+
+
+if __name__ == "__main__":
+    typer.run(main)
