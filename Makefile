@@ -11,8 +11,8 @@ OUT      ?= out/demo
 WORKERS  ?= $(shell nproc 2>/dev/null || echo 2)
 MODELS   ?= embedded
 FLAGS    ?=
-# embedded, paper (a profile in models/profiles), or a TOML file of your own
-MODEL_FLAGS := --config $(if $(wildcard $(MODELS)),$(MODELS),models/profiles/$(MODELS).toml)
+# embedded or paper (profiles in models/profiles), or a TOML file of your own
+MODEL_FLAGS := --config '$(MODELS)'
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
