@@ -118,13 +118,16 @@ class ClapMatch:
     def _hear(self, windows: list[np.ndarray]) -> np.ndarray:
         import torch
 
-        # "rand_trunc" never cuts a window of exact length; "fusion" would make four channels.
+        # Neither way cuts a window of exact length. They differ in the mel scale: models with
+        # fusion were trained on HTK's, unnormalised, in four channels, those without on Slaney's.
+        fusion = self._model.config.audio_config.enable_fusion
         features = self._extractor(
-            windows, sampling_rate=self.rate_hz, truncation="rand_trunc", return_tensors="pt"
+            windows,
+            sampling_rate=self.rate_hz,
+            truncation="fusion" if fusion else "rand_trunc",
+            return_tensors="pt",
         )
-        spectra = features["input_features"]  # [windows, 1, frames, mels]
-        if self._model.config.audio_config.enable_fusion:
-            spectra = spectra.expand(-1, 4, -1, -1)  # of a sound no longer than 10 s it reads one
+        spectra = features["input_features"]  # [windows, 1 or 4, frames, mels]
         is_longer = torch.zeros(len(windows), 1, dtype=torch.bool, device=self._device)
         with torch.inference_mode():
             out = self._model.get_audio_features(

@@ -52,17 +52,18 @@ def laion_clap(monkeypatch: pytest.MonkeyPatch, amodel: str, fusion: bool) -> An
     config = transformers.RobertaConfig(
         vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, num_hidden_layers=2
     )
-    monkeypatch.setattr(
-        transformers.RobertaModel,
-        "from_pretrained",
-        lambda *_, **__: transformers.RobertaModel(config),
-    )
-    for name in ("RobertaTokenizer", "BertTokenizer", "BartTokenizer"):
-        monkeypatch.setattr(getattr(transformers, name), "from_pretrained", lambda *_, **__: None)
-    monkeypatch.setattr(sys, "argv", sys.argv[:1])
-    tool = oracle("laion_clap", *VISION, *TEXTS)
-    torch.manual_seed(0)
-    made = tool.CLAP_Module(enable_fusion=fusion, device="cpu", amodel=amodel).eval()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            transformers.RobertaModel,
+            "from_pretrained",
+            lambda *_, **__: transformers.RobertaModel(config),
+        )
+        for name in ("RobertaTokenizer", "BertTokenizer", "BartTokenizer"):
+            patch.setattr(getattr(transformers, name), "from_pretrained", lambda *_, **__: None)
+        patch.setattr(sys, "argv", sys.argv[:1])
+        tool = oracle("laion_clap", *VISION, *TEXTS)
+        torch.manual_seed(0)
+        made = tool.CLAP_Module(enable_fusion=fusion, device="cpu", amodel=amodel).eval()
     for name, part in made.model.named_modules():  # running statistics of 0 and 1 would hide swaps
         if isinstance(part, torch.nn.BatchNorm2d) and name.startswith("audio_branch"):
             part.running_mean.normal_(0, 0.5)

@@ -1,35 +1,37 @@
-"""A job that merges captions by any LLM, for the tests of vLLM; also a program to be killed.
+"""A set with 64 captions to merge, and refine's own job on it; also a program to be killed.
 
-python -m vllm_job FOLDER MODEL [WORKERS] [--die-at UNIT]
+python -m vllm_job ROOT MODEL [WORKERS] [--die-at=UNIT]
 
-A unit is 16 prompts. With --die-at, the process ends by SIGKILL while that unit is with the engine;
-a file beside the table makes sure that it happens once.
+A unit is 32 prompts. With --die-at, the process ends by SIGKILL while that unit is with the engine; a
+file beside the tables makes sure that it happens once.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from builders import manifest, sine, write
+from conftest import QUIET
 
-from qamdt.curate import refine
-from qamdt.models.llm import LLMS
-from qamdt.models.ref import resolve
-from qamdt.schemas.arrow import col, table
-from qamdt.schemas.job import Output, Unit, error_columns, output
+from qamdt.curate import prompt_files, stations
+from qamdt.curate.ask import AskJob
+from qamdt.curate.config import Config, ModelsConfig, RefineConfig
+from qamdt.schemas.caption_tables import Check, Fact, Generated
+from qamdt.schemas.job import Unit, output
 from qamdt.schemas.runner import run
 from qamdt.schemas.store import Dataset
-from qamdt.schemas.tables import Row
+from qamdt.schemas.views import connect
 
-A_UNIT = 16
-MAX_TOKENS = 72
+# That of merge-v2, shorter: the tests must end in minutes on a busy core.
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -44,101 +46,91 @@ ORIGINALS = [
     for mood in ("A calm", "An energetic", "A sad", "A strange")
     for what in ("piano piece.", "song for choir.", "dance track.", "tune for strings and flute.")
 ]
-FACTS = ["slow, piano", "fast, drums, bass", "strings, 90 BPM", "choir, no drums"]
-
-
-def prompts() -> list[str]:
-    """64 prompts of the merge, all different."""
-    template = max(refine.PROMPTS.glob("merge-v*.txt")).read_text(encoding="utf-8")
-    return [template.format(original=o, facts=f) for o in ORIGINALS for f in FACTS]
-
-
-@table("merges", 1)
-@dataclass(frozen=True, kw_only=True)
-class Merge(Row):
-    """One prompt's answer."""
-
-    text: str | None = col("JSON of the schema")
+FACTS = ("Slow piano music.", "Fast music with drums.", "Strings, 90 BPM.", "A choir, no drums.")
 
 
 @dataclass
-class MergeJob:
-    """A Job: makes `merges`."""
+class DyingAsk(AskJob):
+    """Refine's job; its process is killed while the unit `die_at` (1, 2) is with the engine, once."""
 
-    dataset: Dataset
-    model: str
     die_at: int | None = None
-    name: str = "merge"
-    largest_bundle: int = A_UNIT
-    outputs: tuple[Output, ...] = ()
-    llm: Any = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        llm = resolve(self.model, LLMS)
-        self.outputs = (output(self.dataset, Merge, 1, {}, [], llm.model_id, llm.digest),)
-
-    def total(self) -> int:
-        return sum(len(unit.rows) for unit in self.units())
-
-    def units(self) -> Iterator[Unit]:
-        (out,) = self.outputs
-        parts = self.dataset.parts(out.table, out.fingerprint)
-        done = {i for part in parts for i in pq.read_table(part)["clip_id"].to_pylist()}
-        rows = [{"clip_id": f"{k:03}", "prompt": p} for k, p in enumerate(prompts())]
-        for start in range(0, len(rows), A_UNIT):
-            if any(row["clip_id"] not in done for row in rows[start : start + A_UNIT]):
-                yield Unit(
-                    tuple(r for r in rows[start : start + A_UNIT] if r["clip_id"] not in done)
-                )
-
-    def open(self) -> None:
-        self.llm = resolve(self.model, LLMS)
+    seen: int = 0
 
     def run(self, units: Sequence[Unit]) -> dict[type, list[Any]]:
-        made = []
-        for unit in units:
-            if unit.rows[0]["clip_id"] == f"{(self.die_at or -1) * A_UNIT:03}":
-                self._die_once()
-            answers = self.llm.complete([r["prompt"] for r in unit.rows], MAX_TOKENS, SCHEMA)
-            for row, answer in zip(unit.rows, answers, strict=True):
-                if isinstance(answer, Exception):
-                    made.append(Merge(clip_id=row["clip_id"], **error_columns(answer)))
-                else:
-                    made.append(Merge(clip_id=row["clip_id"], text=answer[0]))
-        return {Merge: made}
-
-    def give_up(self, unit: Unit, error: Exception) -> dict[type, list[Any]]:
-        return {Merge: [Merge(clip_id=r["clip_id"], **error_columns(error)) for r in unit.rows]}
-
-    def _die_once(self) -> None:
+        self.seen += len(units)
         mark = self.dataset.root / "died"
-        if not mark.exists():
+        if self.seen == self.die_at and not mark.exists():
             mark.touch()
             threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return super().run(units)
 
 
-def merge(folder: Path, model: str, workers: int = 0, die_at: int | None = None) -> list[Any]:
-    """Run what is pending; all committed rows, in order of id."""
-    dataset = Dataset(folder)
+def made(root: Path) -> Dataset:
+    """A dataset whose 64 clips have a caption, facts and a check that says `merge`."""
+    dataset = Dataset(root / "data")
+    if dataset.current("checks") is not None:
+        return dataset
+    pairs = [(original, facts) for original in ORIGINALS for facts in FACTS]
+    rows = []
+    for k, (original, _) in enumerate(pairs):
+        write(root / "music" / f"{k:02}.wav", sine(0.5, 200 + 5 * k, 8000, 1), 8000)
+        rows.append({"path": f"{k:02}.wav", "caption": original})
+    config = Config().override("ingest", {"window_s": 0.5})
     with dataset.lock():
-        job = MergeJob(dataset, model, die_at)
-        run(job, dataset, workers=workers, quiet=True)
-    return merged(dataset, job)
+        stations.ingest(dataset, manifest(root / "music" / "m.jsonl", rows), config, QUIET)
+        with connect(dataset) as con:
+            ids = [i for (i,) in con.execute("SELECT clip_id FROM clips ORDER BY path").fetchall()]
+        for cls, columns in (
+            (Fact, [{"file_sentence": facts} for _, facts in pairs]),
+            (Generated, [{"generated": facts, "model_id": "tags"} for _, facts in pairs]),
+            (Check, [{"action": "merge"} for _ in pairs]),
+        ):
+            out = output(dataset, cls, 1, {}, ["clips"])
+            dataset.commit(
+                cls,
+                out.fingerprint,
+                [cls(clip_id=i, **c) for i, c in zip(ids, columns, strict=True)],
+            )
+            dataset.adopt(out.table, out.fingerprint, out.about)
+    prompt = root / "merge.txt"
+    prompt.write_text(prompt_files.load("merge-v2").text)
+    prompt.with_suffix(".json").write_text(json.dumps(SCHEMA))
+    return dataset
 
 
-def merged(dataset: Dataset, job: MergeJob) -> list[Any]:
-    """All rows that are committed, doubled ones too, in order of id."""
+def job_of(root: Path, model: str, die_at: int | None = None) -> DyingAsk:
+    config = RefineConfig(prompt=str(root / "merge.txt"))
+    return DyingAsk(made(root), config, ModelsConfig(llm=model), die_at=die_at)
+
+
+def merge(root: Path, model: str, workers: int = 0, die_at: int | None = None) -> list[Any]:
+    """Run what is pending; all committed rows."""
+    job = job_of(root, model, die_at)
+    with job.dataset.lock():
+        run(job, job.dataset, workers=workers, quiet=True)
+    return merged(root, model)
+
+
+def merged(root: Path, model: str) -> list[Any]:
+    """All rows that are committed, doubled ones too, in order of their request."""
+    job = job_of(root, model)
     (out,) = job.outputs
-    parts = dataset.parts(out.table, out.fingerprint)
+    parts = job.dataset.parts(out.table, out.fingerprint)
     rows = [row for part in parts for row in pq.read_table(part).to_pylist()]
-    return sorted(rows, key=lambda row: row["clip_id"])
+    return sorted(rows, key=lambda row: row["request"])
+
+
+def prompts(n: int) -> list[str]:
+    """`n` prompts as the job asks them."""
+    text = prompt_files.load("merge-v2").text
+    pairs = [(o, f) for o in ORIGINALS for f in FACTS]
+    return [text.replace("{original}", o).replace("{facts}", f) for o, f in pairs[:n]]
 
 
 if __name__ == "__main__":
+    import vllm_job  # Ray must find the job by this name, not in __main__
+
     words = [w for w in sys.argv[1:] if not w.startswith("--die-at=")]
     dies = [int(w.partition("=")[2]) for w in sys.argv[1:] if w.startswith("--die-at=")]
-    # Ray must find this module by its name, not as __main__
-    import vllm_job
-
     workers = int(words[2]) if len(words) > 2 else 0
     vllm_job.merge(Path(words[0]), words[1], workers, dies[0] if dies else None)
