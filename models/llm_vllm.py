@@ -29,8 +29,8 @@ DEFAULTS: Options = {
     "gpu_memory_utilization": 0.6,
     "dtype": "auto",
 }
-# Where blanks are allowed between the parts, small models write blanks to the end. xgrammar, which
-# vLLM prefers, does not know maxLength.
+# Where blanks are allowed between the parts, small models write blanks to the end. vLLM wants a
+# backend named to forbid them; guidance knows more of JSON schemas than xgrammar.
 JSON_WITHOUT_BLANKS = {"backend": "guidance", "disable_any_whitespace": True}
 DEATHS_ALLOWED = 3  # in one call; what is left is then given up
 Chat = list[dict[str, Any]]
