@@ -17,6 +17,7 @@ from qamdt.models.qama import QamaPmos
 
 pytestmark = [pytest.mark.oracle, pytest.mark.timeout(900)]
 CLOSE = 1e-4
+UNIT = "millionths of a point, largest difference"
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def test_qama_is_fairseqs_network(tmp_path: Path) -> None:
     mean = QamaPmos(str(tmp_path)).score(sounds)
     assert abs(wanted[0, 0] - wanted[0, 1]) > 10 * CLOSE  # random weights tell the sounds apart
     apart = max(np.abs(one - wanted[0]).max(), np.abs(mean - wanted.mean(0)).max())
-    keep("qama_parity", float(apart), 4, "MOS, largest difference from fairseq's network")
+    keep("qama_parity", 1e6 * float(apart), 4, "millionths of a MOS, largest difference")
     assert apart <= CLOSE
 
 
@@ -78,5 +79,5 @@ def test_audiobox_is_its_packages_predictor(tmp_path: Path) -> None:
     for axis in ("PQ", "CE"):
         found = AudioboxPmos(f"{tmp_path}?axis={axis}").score(sounds)
         apart = float(np.abs(found - [row[axis] for row in wanted]).max())
-        keep(f"audiobox_parity_{axis.lower()}", apart, len(sounds), "points, largest difference")
+        keep(f"audiobox_parity_{axis.lower()}", 1e6 * apart, len(sounds), UNIT)
         assert apart <= CLOSE

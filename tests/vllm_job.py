@@ -41,6 +41,7 @@ SCHEMA: dict[str, Any] = {
     "required": ["facts", "caption"],
     "additionalProperties": False,
 }
+MAX_TOKENS = 240  # enough for every text that the schema allows, a token a character
 ORIGINALS = [
     f"{mood} {what}"
     for mood in ("A calm", "An energetic", "A sad", "A strange")
@@ -99,7 +100,7 @@ def made(root: Path) -> Dataset:
 
 
 def job_of(root: Path, model: str, die_at: int | None = None) -> DyingAsk:
-    config = RefineConfig(prompt=str(root / "merge.txt"))
+    config = RefineConfig(prompt=str(root / "merge.txt"), llm_max_tokens=MAX_TOKENS)
     return DyingAsk(made(root), config, ModelsConfig(llm=model), die_at=die_at)
 
 
