@@ -16,8 +16,8 @@ MODEL_FLAGS := --config '$(MODELS)'
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
-  real-music train-pmos train-clap calibrate-tags eval-models figures-line figures-trainer \
-  figures-captions \
+  real-music train-pmos train-pmos-16k train-clap calibrate-tags eval-models figures-line \
+  figures-trainer figures-captions \
   figures-evaluator figures-codec train train-codec quality-proof test-oracle quote clean
 
 help:  ## this list
@@ -87,6 +87,9 @@ real-music: $(VENV)/.models  ## 34 tracks of real music from Debian packages, cu
 
 train-pmos: $(VENV)/.pmos  ## label and train pmos-mini from nothing (about 90 minutes)
 	$(BIN)/python -m qamdt.models.recipes.train_pmos --workers $(WORKERS)
+
+train-pmos-16k: $(VENV)/.pmos  ## the same for pmos-mini-16k, from pmos-mini's labels and first stage
+	$(BIN)/python -m qamdt.models.recipes.train_pmos_16k --workers $(WORKERS)
 
 train-clap: $(VENV)/.pmos $(VENV)/.models  ## render and train clap-mini from nothing
 	$(BIN)/python -m qamdt.models.recipes.train_clap
@@ -173,7 +176,7 @@ PROOF := out/proof
 quality-proof: $(VENV)/.pmos $(VENV)/.models  ## is the quality level heard? (at most 90 minutes)
 	$(BIN)/python -m qamdt.train.recipes.planted $(PROOF)/music
 	$(BIN)/qamdt-curate ingest $(PROOF)/music/manifest.jsonl $(PROOF)/dataset --window-s 5
-	$(BIN)/qamdt-curate score $(PROOF)/dataset --only pmos --workers $(WORKERS)
+	$(BIN)/qamdt-curate score $(PROOF)/dataset --only pmos --pmos embedded-16k --workers $(WORKERS)
 	$(BIN)/qamdt-curate quantize $(PROOF)/dataset --scheme quantile --prefixes quantile
 	$(BIN)/qamdt-curate filter $(PROOF)/dataset --no-need-caption
 	$(BIN)/qamdt-train latents $(PROOF)/dataset --seconds 5.12 --workers $(WORKERS)
@@ -190,7 +193,7 @@ figures-trainer: $(VENV)/.core  ## measure the trainer: figures/trainer.json; RE
 	$(BIN)/python -m qamdt.train.figures --out figures/trainer.json $(if $(RELEASED),--released '$(RELEASED)')
 
 quote: $(VENV)/.core  ## bring the figures that documents quote up to figures/*.json
-	$(BIN)/python -m qamdt.schemas.quote README.md models/weights/*-mini.md
+	$(BIN)/python -m qamdt.schemas.quote README.md models/weights/*.md
 
 clean:  ## remove the environment and what was made
 	rm -rf $(VENV) $(ORACLE) $(VLLM) .typing out build *.egg-info

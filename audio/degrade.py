@@ -20,6 +20,7 @@ import soxr
 from ..schemas.errors import AudioError, ConfigError
 from .coarse_coder import coarse_coder
 from .codecs import aac, mp3, opus, peak_of, vorbis
+from .torn import denoise, holes, separation, sparse
 
 Effect = Callable[[np.ndarray, int, float, np.random.Generator], np.ndarray]
 
@@ -252,52 +253,6 @@ def _mu_law(x: np.ndarray, steps: float) -> np.ndarray:
     return np.sign(coarse) * np.expm1(np.abs(coarse) * np.log(256)) / 255
 
 
-def denoise(x: np.ndarray, rate_hz: int, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """An over-eager noise remover: what lies under `strength` times a band's quiet level is gone.
-
-    Spectral gating of the magnitude: windows of about 23 ms; the quiet level of a band is the 20th
-    percentile of its magnitudes. It leaves holes and "musical noise".
-    """
-
-    def gate(spectrum: np.ndarray) -> np.ndarray:
-        magnitude = np.abs(spectrum)
-        return magnitude > strength * np.quantile(magnitude[4:-4], 0.2, axis=0)
-
-    return np.stack([_masked(channel, rate_hz, gate) for channel in x])
-
-
-def holes(x: np.ndarray, rate_hz: int, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Bands that drop out: `share` of all patches of 46 ms by a third of an octave are silent."""
-    seed = int(rng.integers(2**31))
-
-    def lose(spectrum: np.ndarray) -> np.ndarray:
-        draw = np.random.default_rng(seed)  # the same patches in every channel
-        hz = np.arange(spectrum.shape[1]) * rate_hz / (2 * spectrum.shape[1] - 2)
-        band = np.floor(3 * np.log2(np.maximum(hz, 50) / 50)).astype(int)
-        kept = draw.random((len(spectrum) // 8 + 1, band.max() + 1)) >= share
-        return kept[np.arange(len(spectrum)) // 8][:, band]
-
-    return np.stack([_masked(channel, rate_hz, lose) for channel in x])
-
-
-def _masked(
-    channel: np.ndarray, rate_hz: int, mask: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """`channel` [frames] with its short-time spectrum [windows, bins] multiplied by `mask` of it."""
-    frames = len(channel)
-    size = 1 << round(np.log2(rate_hz * 0.023))
-    hop = size // 4
-    window = np.hanning(size + 1)[:-1]
-    padded = np.pad(channel, (size, size + (-frames) % hop))
-    spectrum = np.fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, size)[::hop] * window)
-    back = np.fft.irfft(spectrum * mask(spectrum), size) * window / 1.5  # squared Hanns sum to 1.5
-    out = np.zeros(len(padded))
-    for phase in range(4):  # every fourth window lies beside the next
-        side = back[phase::4].reshape(-1)
-        out[phase * hop :][: len(side)] += side
-    return out[size : size + frames]
-
-
 # -------------------------------------------------------------------------------- bandwidth
 
 
@@ -342,6 +297,8 @@ KINDS: dict[str, Degradation] = {
     "coder": Degradation(coarse_coder, -14, 12, "dB of step above a band's level"),
     "denoise": Degradation(denoise, 1.5, 60, "times a band's quiet level", logarithmic=True),
     "gate": Degradation(gate, 0.2, 4, "times a band's median level", logarithmic=True),
+    "separation": Degradation(separation, -18, 15, "dB of the other sound above this one"),
+    "sparse": Degradation(sparse, 30, 1, "dB kept below a band's strongest bin"),
     "reverb": Degradation(reverb, -24, 6, "dB against the dry sound"),
     "lowpass": Degradation(lowpass, 16000, 1500, "Hz", logarithmic=True),
     "telephone": Degradation(telephone, 7000, 2000, "Hz", logarithmic=True),

@@ -8,7 +8,8 @@ facts_lead                 share of leads with a word of their own whose instrum
 facts_right_genres         share of the genres named that are right, where that is known
 facts_nothing              share of clips of which no tag is said
 
-Each twice: with the tagger's own limits, and `_flat` with one limit of .1 for all words. Pieces are
+Each with the defaults (instruments that are sure, `[caption] sure`), `_unsure` with the tagger's own
+limits alone, and `_flat` with one limit of .1 for all words. Pieces are
 those of `tags_data.py`'s test; intervals resample their scores.
 """
 
@@ -24,7 +25,9 @@ from ..models.recipes.tags_data import Row, load
 from ..models.recipes.tags_eval import Counts, ratio
 from ..models.recipes.tags_truth import INSTRUMENTS as KNOWN
 from ..models.tagger import MusicnnTagger
+from .config import CaptionConfig
 from .facts import GENRES, INSTRUMENTS, Facts, facts_of
+from .hear_facts import with_sure
 from .score import TOP_TAGS
 
 COMMAND = "python -m qamdt.curate.bench_facts"
@@ -36,7 +39,8 @@ def figures(cache: Path | None = None) -> dict[str, dict[str, Any]]:
     rows = [row for row in load("test", cache) if not row.package]
     tagger = MusicnnTagger(cache)
     made = {}
-    for ending, limits in (("", tagger.thresholds), ("_flat", FLAT)):
+    sure = with_sure(tagger.thresholds, tagger.sigmoids, CaptionConfig().sure)
+    for ending, limits in (("", sure), ("_unsure", tagger.thresholds), ("_flat", FLAT)):
         for name, (counts, unit) in measure(rows, tagger.names, limits).items():
             made[name + ending] = ratio(counts, unit) | {"command": COMMAND}
     return made

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from .demo_pieces import PIECES
 from .instruments import instruments_in
 
+_KEY = re.compile(r"\b[A-G](-flat|-sharp)? (major|minor)\b")
 # What an instrument of the demo may be called, beside the words of its own name.
 _ALSO: dict[str, str] = {
     "violin": "string", "viola": "string", "cello": "string", "string orchestra": "string orchestra",
@@ -36,3 +39,10 @@ def named(caption: str, piece: str) -> tuple[set[str], set[str]]:
     """(instruments that a caption names, those of them that the piece does not have)."""
     said = instruments_in(caption)
     return said, said - plays(piece)
+
+
+def key_is_right(caption: str, piece: str) -> bool | None:
+    """Whether the key that a caption names is one of the piece's; None where it names none."""
+    (found,) = [p for p in PIECES if p.name == piece]
+    told = _KEY.search(caption)
+    return told.group(0).lower() in {key.lower() for key in found.keys} if told else None

@@ -10,7 +10,7 @@ the set: rho1 of similarities of generated captions, rho2 of texts, `believe` of
     generated_kept  no guard, and sim(audio, generated) >= rho1
     action  merge   believed and kept, sim(original, generated) < rho2: the LLM may fuse them
             better  believed and kept, they agree: the nearer one
-            keep    believed, nothing to add
+            keep    believed, and there is nothing to add, or it is rich in words already
             take    not believed, or missing: the generated one
 """
 
@@ -29,7 +29,7 @@ from .captions_given import WEAK
 from .config import RefineConfig, threshold
 from .sql_stage import make_table, sql_output
 
-VERSION = 1
+VERSION = 2
 READS = ("clips", "generated", "matches")
 
 _CHECKS = """
@@ -71,8 +71,8 @@ SELECT clip_id, status, error_type, error_message,
   CASE WHEN status <> 'ok' THEN NULL
        WHEN original_problem IS NOT NULL THEN 'take'
        WHEN generated_problem IS NOT NULL THEN 'keep'
-       WHEN sim_texts >= rho2 THEN 'better'
        WHEN len(string_split(caption, ' ')) >= $rich_words THEN 'keep'
+       WHEN sim_texts >= rho2 THEN 'better'
        ELSE 'merge' END AS action,
   rho1, rho2, believe
 FROM judged

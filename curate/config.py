@@ -43,7 +43,8 @@ class ModelsConfig:
     """Which model plays which role: `embedded` or `kind@where`."""
 
     pmos: str = setting(
-        "embedded", "p-MOS model: embedded, qama@FILE, wav2vec2@FOLDER, audiobox@FOLDER"
+        "embedded",
+        "p-MOS model: embedded, embedded-16k, qama@FILE, wav2vec2@FOLDER, audiobox@FOLDER",
     )
     match: str = setting("embedded", "audio-text model: embedded, tagtext, clap@FOLDER, laion@FILE")
     tagger: str = setting("embedded", "tagger: embedded")
@@ -89,7 +90,7 @@ class CaptionConfig:
     min_tag: float | None = setting(
         None, "one probability from which any tag is a fact, instead of the tagger's own for each"
     )
-    sure: float | None = setting(  # bench_facts: 3 of 100 instruments said are wrong, without: 25
+    sure: float | None = setting(  # bench_facts: a tenth of the wrong ones, and hardly a lead is said
         0.9, "calibrated probability from which an instrument is said"
     )
     listen_prompt: str = setting("listen-v1", "prompt of audio captioners: a name, or a file")

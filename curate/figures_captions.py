@@ -1,6 +1,6 @@
 """Measure the captions and write figures/captions.json.
 
-python -m qamdt.curate.figures_captions --out figures/captions.json [--only demo,judge,real,tokens]
+python -m qamdt.curate.figures_captions --out figures/captions.json [--only demo,real,tokens]
 
 On the demo set, and (`_real`) on 25 held-out real tracks with planted captions; a clip "with an
 original" has one that can be read. Intervals resample pieces or tracks.
@@ -11,7 +11,8 @@ wrong_caught              wrong captions that were replaced, or whose clips are 
 right_kept                right captions that stayed, or were merged, and whose clips are kept
 broken_repaired           garbled and empty captions that were replaced by a readable one
 invented_rate             instruments named in final captions that the piece does not have
-invented_clips            final captions that name one
+invented_clips            final captions that name one; _before: of the originals that can be read
+false_keys                keys named in final captions that are not the piece's; _before: in originals
 clap_gain_second_judge    gain by a model that did not choose: chosen by `tagtext`, judged by the
                           learned half of clap-mini, which tagtext does not share
 truth_gain                nearness to the true caption (MiniLM), final less original
@@ -36,7 +37,7 @@ from ..schemas.station import Call
 from ..schemas.store import Dataset
 from ..schemas.views import connect
 from . import stations
-from .captions_truth import named
+from .captions_truth import key_is_right, named
 from .config import Config
 
 COMMAND = "make figures-captions"
@@ -64,21 +65,16 @@ class Row:
 
 
 def measure_demo(work: Path) -> Figures:
-    """The demo set, made and curated with the defaults."""
-    data = curate(_demo(work), work / "data", Config())
-    rows = read_rows(data, work / "music" / "truth.jsonl")
-    return {**of_rows(rows, ""), **_invented(rows)}
+    """The demo set, made and curated with the defaults; then captions chosen by `tagtext`, which
+    clap-mini's learned half judges."""
+    from .demo import make_demo
 
-
-def measure_judge(work: Path) -> Figures:
-    """The demo set again, captions chosen by `tagtext` and judged by clap-mini's learned half."""
-    models = {"match": "tagtext"}
-    config = Config().override("models", models).override("score", {"only": ("clap", "tags")})
-    source = _demo(work)
-    chosen = read_rows(curate(source, work / "chosen", config), work / "music" / "truth.jsonl")
-    heard = Config().override("score", {"only": ("clap",)})
-    judge = read_rows(score(source, work / "judge", heard), work / "music" / "truth.jsonl")
-    return _second_judge(chosen, judge)
+    source, truth = make_demo(work / "music"), work / "music" / "truth.jsonl"
+    rows = read_rows(curate(source, work / "data", Config()), truth)
+    config = Config().override("models", {"match": "tagtext", "llm": "none"})
+    config = config.override("score", {"only": ("clap", "tags", "music")})
+    chosen = read_rows(curate(source, work / "chosen", config), truth)
+    return {**of_rows(rows, ""), **_invented(rows), **_second_judge(chosen, rows)}
 
 
 def measure_real(work: Path) -> Figures:
@@ -175,23 +171,28 @@ def read_rows(dataset: Dataset, truth: Path) -> list[Row]:
     ]  # fmt: skip
 
 
-def _demo(work: Path) -> Path:
-    from .demo import make_demo
-
-    return make_demo(work / "music")
-
-
 def _invented(rows: list[Row]) -> dict[str, dict[str, Any]]:
+    """Instruments that a caption names and the piece does not have: final, and originals as given."""
     counts: Counts = []
     clips: Counts = []
+    before: Counts = []
+    keys: dict[str, Counts] = {"false_keys": [], "false_keys_before": []}
     for row in rows:
         if row.final and row.kept:
             said, wrong = named(row.final, row.group)
             counts.append((row.group, float(len(wrong)), float(len(said))))
             clips.append((row.group, float(bool(wrong)), 1.0))
+        if row.readable:
+            before.append((row.group, float(bool(named(row.original, row.group)[1])), 1.0))
+        texts = {"false_keys": row.final if row.kept else None, "false_keys_before": row.original}
+        for name, text in texts.items():
+            if (right := key_is_right(text or "", row.group)) is not None:
+                keys[name].append((row.group, float(not right), 1.0))
     return {
         "invented_rate": _figure(counts, "share of instruments named, clips kept"),
         "invented_clips": _figure(clips, "share of captions, clips kept"),
+        "invented_clips_before": _figure(before, "share of readable originals"),
+        **{name: _figure(found, "share of keys named") for name, found in keys.items()},
     }
 
 
@@ -254,7 +255,6 @@ def _figure(counts: Counts, unit: str) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[Path], Figures]] = {
     "demo": measure_demo,
-    "judge": measure_judge,
     "real": measure_real,
     "tokens": measure_tokens,
 }

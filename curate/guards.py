@@ -36,7 +36,7 @@ _REFUSAL = re.compile(
 )
 _LEAK = re.compile(
     r"(\b(original|facts?|captions?|merged|merged caption|answer|instructions?)s?"
-    r"\s*[\"']?\s*:|(one|a single) (english )?sentence|keep all it says|facts? from the list|from the list"
+    r"\s*[\"']?\s*:|(one|a single) (english )?sentence|keep all it says|from the list"
     r"|the (given |provided )?caption\b|rewrite)",
     re.I,
 )
@@ -80,9 +80,9 @@ def is_garbled(text: str) -> bool:
         return True
     words = WORD.findall(text.lower())
     latin = [w for w in words if len(w) > 3 and w.isascii()]
-    if len(words) >= SALAD_WORDS and text.count(",") < len(words) / 6:  # no list of tags
-        if sum(w in SMALL for w in words) < SALAD_SHARE * len(words):
-            return True
+    sentence = len(words) >= SALAD_WORDS and text.count(",") < len(words) / 6  # no list of tags
+    if sentence and sum(w in SMALL for w in words) < SALAD_SHARE * len(words):
+        return True
     unpronounceable = [w for w in latin if not _pronounceable(w)]
     return len(unpronounceable) > 0.34 * max(len(latin), 1)
 

@@ -14,11 +14,12 @@ near_duplicate  nearly the same text came of many different originals
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from .guards import tripped
 from .instruments import WORD, instruments_in, invented
+from .language import SMALL
 
 _VOCAL = re.compile(
     r"\b(vocals?|vocalists?|sing(s|ers?|ing)?|sung|sang|lyrics?|voices?|choirs?|choral|rapp(er|ing))\b",
@@ -28,7 +29,9 @@ _NO_VOCAL = re.compile(
     r"\b(no|without|lacks?|lacking)\s+(any\s+)?(vocals?|voices?|singing|lyrics)\b", re.I
 )
 _SLOW = re.compile(r"\b(slow(ly)?|leisurely|unhurried|slow-paced|adagio|largo)\b", re.I)
-_FAST = re.compile(r"\b(fast|rapid(ly)?|fast-paced|up-?tempo|frantic|frenetic|presto|brisk)\b", re.I)
+_FAST = re.compile(
+    r"\b(fast|rapid(ly)?|fast-paced|up-?tempo|frantic|frenetic|presto|brisk)\b", re.I
+)
 _BPM = re.compile(r"(\d+(?:\.\d+)?)\s*(?:bpm\b|beats per minute)", re.I)
 _LABEL = re.compile(r"\b(genre|title|artist|comment|mood|tempo|instruments?|key)s?\s*:", re.I)
 _FILLERS = frozenset("music piece song track recording this that with features featuring".split())
@@ -55,7 +58,7 @@ def source_guards(text: str, sources: Sources) -> list[str]:
     """The names of the guards that speak against an LLM's text by its sources."""
     return tripped(
         [
-            ("cut_off", lambda: text.rstrip()[-1:] not in ".!?"),
+            ("cut_off", lambda: cut_off(text, sources.texts)),
             ("labels", lambda: bool(_LABEL.search(text))),
             ("invented", lambda: bool(invented(text, sources.texts))),
             ("invented_vocals", lambda: _invents_vocals(text, sources)),
@@ -66,6 +69,15 @@ def source_guards(text: str, sources: Sources) -> list[str]:
             ("near_duplicate", lambda: sources.echoes >= sources.most_echoes),
         ]
     )
+
+
+def cut_off(text: str, sources: Collection[str]) -> bool:
+    """Whether a text ends without a stop, and not with a full word of its sources either."""
+    words = WORD.findall(text.lower())
+    if not words or text.rstrip()[-1] in ".!?":
+        return False
+    known = {word for source in sources for word in WORD.findall(source.lower())}
+    return words[-1] in SMALL or words[-1] not in known
 
 
 def forgets(text: str, original: str) -> bool:

@@ -41,7 +41,11 @@ def write_real(into: Path, cache: Path) -> Path:
             "empty": "",
             "garbled": GARBLED[number % len(GARBLED)],
         }[state]
-        about = {"piece": track["name"], "caption_state": state, "true_caption": track["captions"][1]}
+        about = {
+            "piece": track["name"],
+            "caption_state": state,
+            "true_caption": track["captions"][1],
+        }
         truth.append({"path": path, **about})
         length = sf.info(path).duration
         for place in PLACES:

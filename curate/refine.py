@@ -30,7 +30,7 @@ from .echoes import echoes
 from .guards_sources import Sources, names_in, source_guards, told_by_file
 from .sql_stage import parts_read
 
-VERSION = 3
+VERSION = 4
 READS = ("clips", "clap", "facts", "generated", "texts", "matches", "checks")
 
 

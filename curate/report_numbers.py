@@ -15,10 +15,11 @@ import duckdb
 
 from .. import __version__
 from ..schemas.store import Dataset
-from ..schemas.views import connect, one_row, stream
+from ..schemas.views import connect, one_row
+from . import report_captions
 from .funnel import funnel
+from .report_counts import histogram, list_rows, span
 
-BINS = 40
 PLAYED = 6  # clips at each end of the p-MOS scale
 EXAMPLES = 10  # captions, and files per class of error
 STATION_OF = {
@@ -75,8 +76,8 @@ def numbers(dataset: Dataset) -> Numbers:
             "drop_reasons": _reasons(dataset, con),
             "pmos": _pmos(con),
             "levels": _levels(con),
-            "similarity": _similarity(con),
-            "captions": _captions(con),
+            "similarity": report_captions.similarity(con),
+            "captions": report_captions.captions(con),
             "signal": _signal(con),
             "clips": _ends(con),
             "errors": _errors(con),
@@ -84,10 +85,6 @@ def numbers(dataset: Dataset) -> Numbers:
         }
     plain: Numbers = _plain(found)
     return plain
-
-
-def _rows(con: duckdb.DuckDBPyConnection, sql: str, params: Any = None) -> list[Numbers]:
-    return list(stream(con, sql, params))
 
 
 def _plain(value: Any) -> Any:
@@ -130,7 +127,7 @@ def _models(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
     return [
         {"role": role, **row}
         for role, (table, name, weights) in ROLES.items()
-        for row in _rows(
+        for row in list_rows(
             con,
             f"SELECT {name} AS model, {weights or 'NULL'} AS weights, count(*) AS rows"  # noqa: S608
             f" FROM {table} WHERE {name} IS NOT NULL GROUP BY ALL ORDER BY 3 DESC, 1",
@@ -160,7 +157,7 @@ def _windows(con: duckdb.DuckDBPyConnection) -> Numbers:
 def _reasons(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> list[Numbers]:
     state = dataset.current("decisions")
     params = state.about.get("params", {}) if state else {}
-    rows = _rows(
+    rows = list_rows(
         con,
         "SELECT reason, count(*) AS clips, count_if(n = 1) AS clips_only,"
         " sum(duration_s) / 3600 AS hours,"
@@ -174,42 +171,21 @@ def _reasons(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> list[Numbers]:
     return rows
 
 
-def _histogram(
-    con: duckdb.DuckDBPyConnection, relation: str, column: str, low: float, high: float
-) -> list[int]:
-    """Counts of `BINS` equal bins over low..high; the outermost take what lies outside."""
-    width = (high - low) / BINS
-    counts = dict(
-        con.execute(
-            "SELECT greatest(0, least($last, floor((v - $low) / $width)))::INT, count(*)"  # noqa: S608
-            f" FROM (SELECT {column} AS v FROM {relation}) WHERE v IS NOT NULL GROUP BY 1",
-            {"last": BINS - 1, "low": low, "width": width},
-        ).fetchall()
-    )
-    return [counts.get(i, 0) for i in range(BINS)]
-
-
 def _pmos(con: duckdb.DuckDBPyConnection) -> Numbers | None:
     n, low, high = one_row(con, "SELECT count(pmos), min(pmos), max(pmos) FROM pmos")
     if n == 0:
         return None
-    low, high = _span(low, high)
-    groups = _rows(con, "SELECT * EXCLUDE (level_counts) FROM bounds ORDER BY grouping")
+    low, high = span(low, high)
+    groups = list_rows(con, "SELECT * EXCLUDE (level_counts) FROM bounds ORDER BY grouping")
     return {
-        "n": n, "low": low, "high": high, "counts": _histogram(con, "pmos", "pmos", low, high),
+        "n": n, "low": low, "high": high, "counts": histogram(con, "pmos", "pmos", low, high),
         "groups": groups,
     }  # fmt: skip
 
 
-def _span(low: float, high: float) -> tuple[float, float]:
-    """Bounds of a histogram, to a tenth outward, never empty."""
-    low, high = math.floor(low * 10) / 10, math.ceil(high * 10) / 10
-    return low, max(high, low + 0.1)
-
-
 def _levels(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
     """A row for each of the levels 1..5, empty ones too; nothing where none was made."""
-    rows = _rows(
+    rows = list_rows(
         con,
         "SELECT quality_level AS level, count(*) AS clips, sum(duration_s) / 3600 AS hours,"
         " count_if(kept) AS kept FROM levels JOIN clips USING (clip_id)"
@@ -219,54 +195,6 @@ def _levels(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
     found = {row["level"]: row for row in rows}
     none = {"clips": 0, "hours": 0.0, "kept": 0}
     return [found.get(level, {"level": level, **none}) for level in range(1, 6)] if rows else []
-
-
-def _similarity(con: duckdb.DuckDBPyConnection) -> Numbers | None:
-    """Audio-text similarity of original and final captions, where both were measured."""
-    both = "captions WHERE sim_original IS NOT NULL AND sim_final IS NOT NULL"
-    row = _rows(
-        con,
-        "SELECT count(*) AS n, avg(sim_original) AS mean_before, avg(sim_final) AS mean_after,"  # noqa: S608
-        " median(sim_original) AS median_before, median(sim_final) AS median_after,"
-        " count_if(sim_final > sim_original) AS rose, count_if(sim_final < sim_original) AS fell,"
-        " min(least(sim_original, sim_final)) AS low,"
-        f" max(greatest(sim_original, sim_final)) AS high FROM {both}",
-    )[0]
-    if row["n"] == 0:
-        return None
-    low, high = _span(row["low"], row["high"])
-    return row | {
-        "low": low,
-        "high": high,
-        "before": _histogram(con, both, "sim_original", low, high),
-        "after": _histogram(con, both, "sim_final", low, high),
-    }
-
-
-def _captions(con: duckdb.DuckDBPyConnection) -> Numbers:
-    """Where final captions came from, and examples: each origin and reason in turn, kept first."""
-    came_from = _rows(
-        con,
-        "SELECT coalesce(caption_from, 'none') AS origin, count(*) AS clips FROM captions"
-        " WHERE status = 'ok' GROUP BY 1 ORDER BY 2 DESC, 1",
-    )
-    examples = _rows(
-        con,
-        "SELECT path, start_s, duration_s, caption AS original, refined_caption AS final,"
-        " caption_from AS origin, caption_reason AS reason, sim_original, sim_final, kept"
-        " FROM clips_full WHERE refined_caption IS NOT NULL AND caption_from IS NOT NULL"
-        " QUALIFY row_number() OVER ("
-        "  PARTITION BY caption_from, caption_reason ORDER BY kept DESC NULLS LAST, clip_id) <= 3"
-        " ORDER BY row_number() OVER ("
-        "  PARTITION BY caption_from, caption_reason ORDER BY kept DESC NULLS LAST, clip_id),"
-        " caption_from DESC, caption_reason LIMIT $most",
-        {"most": EXAMPLES},
-    )
-    measured, mean = one_row(con, "SELECT count(sim_final), avg(sim_final) FROM captions")
-    return {
-        "came_from": came_from, "examples": examples,
-        "measured": measured, "mean_similarity": mean,
-    }  # fmt: skip
 
 
 def _signal(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
@@ -298,8 +226,8 @@ def _ends(con: duckdb.DuckDBPyConnection) -> Numbers:
         " ORDER BY pmos {order}, clip_id LIMIT $most"
     )
     return {
-        "best": _rows(con, sql.format(order="DESC"), {"most": best}),
-        "worst": _rows(con, sql.format(order="ASC"), {"most": worst}),
+        "best": list_rows(con, sql.format(order="DESC"), {"most": best}),
+        "worst": list_rows(con, sql.format(order="ASC"), {"most": worst}),
     }
 
 
@@ -310,7 +238,7 @@ def _errors(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
         f" FROM {table} t JOIN clips c USING (clip_id) WHERE t.status = 'error'"
         for table in BY_CLIP
     )
-    return _rows(
+    return list_rows(
         con,
         "SELECT error_type AS class, count(*) AS items,"  # noqa: S608
         " list_sort(list_distinct(flatten(list(tables)))) AS tables,"

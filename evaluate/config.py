@@ -58,7 +58,7 @@ class EvaluateModels:
     )  # fmt: skip
     classifier: str = setting("embedded", "of KL and IS: embedded, panns@FILE")
     clap: str = setting("embedded", "of the CLAP score: embedded, tagtext, clap@FOLDER, laion@FILE")
-    pmos: str = setting("embedded", "p-MOS model: embedded, wav2vec2@FOLDER")
+    pmos: str = setting("embedded", "p-MOS model: embedded, embedded-16k, wav2vec2@FOLDER")
     device: str = setting("auto", "where models run", ("auto", "cpu", "cuda"))
 
     def __post_init__(self) -> None:

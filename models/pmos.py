@@ -2,9 +2,11 @@
 
 The score is about damage (noise, clipping, lost treble, low bitrates, gaps), not about taste.
 `embedded` is pmos-mini, our own small network (`weights/pmos-mini.md` says what it was taught and
-how well it hears); `wav2vec2@FOLDER` (`pmos_hf.py`) runs any wav2vec 2.0, HuBERT or WavLM
-regression checkpoint in the layout of transformers, such as `qamdt-curate models train-pmos` makes;
-`qama@FILE_OR_FOLDER` (`qama.py`) is the authors' scorer, `audiobox@FOLDER` a second opinion.
+how well it hears). `embedded-16k` hears everything at 16 kHz, so that missing treble is no damage:
+for sets that are all of a low sampling rate, and for what models of 16 kHz make. `wav2vec2@FOLDER`
+(`pmos_hf.py`) runs any wav2vec 2.0, HuBERT or WavLM regression checkpoint in the layout of
+transformers, such as `qamdt-curate models train-pmos` makes; `qama@FILE_OR_FOLDER` (`qama.py`) is
+the authors' scorer, `audiobox@FOLDER` a second opinion.
 Scores of two models are on different scales: never mix them in one table.
 """
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from .pmos_net import PmosNet
 
 WEIGHTS = Path(__file__).parent / "weights" / "pmos-mini.safetensors"
+WEIGHTS_16K = WEIGHTS.with_stem("pmos-mini-16k")
+NARROW_HZ = 16000  # what `embedded-16k` hears
 CEILING = 4.73  # the teacher's best score: it cannot tell better sounds apart
 WINDOW_S = 6.0  # pmos-mini hears at most this much at once
 SILENT_DB = 50.0  # windows this far below the loudest one do not count
@@ -61,11 +65,14 @@ class EmbeddedPmos:
     """
 
     model_id = "pmos-mini"
+    made_by = "train-pmos"
 
     def __init__(self, where: str | None = None, device: str = "cpu", weights: Path = WEIGHTS):
         nowhere("embedded", where or "")
         if not weights.exists():
-            raise WeightsMissing(f"{weights} is missing: reinstall qamdt or run `make train-pmos`")
+            raise WeightsMissing(
+                f"{weights} is missing: reinstall qamdt or run `make {self.made_by}`"
+            )
         self.digest = sha256_of([weights])
         self._weights, self._device = weights, device
 
@@ -95,7 +102,7 @@ class EmbeddedPmos:
         windows: list[np.ndarray] = []
         for number, sound in enumerate(sounds):
             if sane(sound, MIN_S):
-                cut = _windows(sound.mono_at(RATE_HZ), RATE_HZ)
+                cut = _windows(self._wave(sound), RATE_HZ)
                 owner += [number] * len(cut)
                 windows += cut
         totals = np.zeros((2, len(sounds)))
@@ -107,6 +114,12 @@ class EmbeddedPmos:
         np.divide(totals[0], totals[1], out=mean, where=totals[1] > 0)
         return np.clip(mean, 1, 5).astype(np.float32)
 
+    def _wave(self, sound: Sound) -> np.ndarray:
+        """What is heard of a sound: mono, 48 kHz."""
+        from .pmos_front import RATE_HZ
+
+        return sound.mono_at(RATE_HZ)
+
     def _forward(self, waves: np.ndarray) -> np.ndarray:
         """Scores [B] of mono windows [B, T] of one length."""
         import torch
@@ -116,6 +129,26 @@ class EmbeddedPmos:
         with torch.inference_mode():
             heard = features(torch.from_numpy(waves)).to(self._device)
             return np.asarray(self.net(heard).mos.float().cpu().numpy())
+
+
+class EmbeddedPmos16k(EmbeddedPmos):
+    """pmos-mini-16k: the same network, taught on sounds cut at 8 kHz and labelled against clean
+    ones cut alike. Every sound is brought to 16 kHz first; else as `EmbeddedPmos`."""
+
+    model_id = "pmos-mini-16k"
+    made_by = "train-pmos-16k"
+
+    def __init__(self, where: str | None = None, device: str = "cpu", weights: Path = WEIGHTS_16K):
+        nowhere("embedded-16k", where or "")
+        super().__init__(None, device, weights)
+
+    def _wave(self, sound: Sound) -> np.ndarray:
+        import soxr
+
+        from .pmos_front import RATE_HZ
+
+        narrow = sound.mono_at(NARROW_HZ)
+        return np.asarray(soxr.resample(narrow, NARROW_HZ, RATE_HZ), dtype=np.float32)
 
 
 def _windows(wave: np.ndarray, rate_hz: int) -> list[np.ndarray]:
@@ -129,6 +162,7 @@ def _windows(wave: np.ndarray, rate_hz: int) -> list[np.ndarray]:
 
 KINDS: dict[str, Callable[..., PmosModel]] = {
     "embedded": EmbeddedPmos,
+    "embedded-16k": EmbeddedPmos16k,
     "qama": QamaPmos,
     "wav2vec2": Wav2Vec2Pmos,
     "audiobox": AudioboxPmos,

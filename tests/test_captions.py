@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from caption_builders import TRUE, chat_server, scored
+from caption_builders import TRUE, chat_server, scored, with_key
 from conftest import QUIET
 
 from qamdt.curate import stations
@@ -50,7 +50,7 @@ def final(dataset: Dataset) -> dict[int, dict[str, Any]]:
 def merged_by_server(prompt: str, seed: int) -> str:
     original = re.search(r"Caption: (.*)", prompt).group(1)  # type: ignore[union-attr]
     facts = ["fast"] if "piano" not in original else ["fast", "piano"]
-    text = f"{original[0].upper()}{original[1:]}, in C major{' today' * seed}."
+    text = with_key(original) if not seed else f"{original}, fast."
     return json.dumps({"facts": facts, "caption": text})
 
 
@@ -130,7 +130,9 @@ def test_a_new_threshold_runs_no_model_and_asks_nothing(tmp_path: Path) -> None:
         refine(dataset, llm)
         first, before = final(dataset), len(asked)
         assert before > 0 and len(set(asked)) == before, "each prompt once"
-        caches = sorted(p for t in ("texts", "answers") for p in dataset.root.glob(f"{t}/*/*.parq*"))
+        caches = sorted(
+            p for t in ("texts", "answers") for p in dataset.root.glob(f"{t}/*/*.parq*")
+        )
         refine(dataset, llm, rho2="0.9", margin=0.1, believe="-1")
         refine(dataset, llm)
         assert len(asked) == before and final(dataset) == first
@@ -206,6 +208,28 @@ def test_captions_that_come_with_the_data(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="column@other"), dataset.lock():
         other = Config().override("models", {"captioner": "column@other"})
         stations.caption(dataset, other, QUIET)
+
+
+def test_an_audio_captioner_hears_each_clip_once(tmp_path: Path) -> None:
+    """One decode a clip, a row a clip; what the server refuses is that row's error."""
+    dataset = scored(tmp_path, SAID)
+    heard: list[str] = []
+
+    def answer(content: Any, seed: int) -> str | None:
+        heard.append(content[0]["input_audio"]["data"])
+        return None if len(heard) == 1 else "A steady\n tone."
+
+    with chat_server(answer) as (server, _):
+        captioner = server.replace("openai@", "openai-audio@")
+        config = Config().override("models", {"captioner": captioner})
+        for _ in range(2):
+            with dataset.lock():
+                stations.caption(dataset, config, QUIET)
+    assert len(heard) == len(set(heard)) == len(TRUE)
+    made = rows(dataset, "SELECT status, generated, model_id, length(prompt_sha256) FROM generated"
+                         " ORDER BY status")  # fmt: skip
+    assert [row[0] for row in made] == ["error"] + ["ok"] * (len(TRUE) - 1)
+    assert made[1][1:] == ("A steady tone.", "openai-audio:tiny", 64)
 
 
 def test_ray_gives_the_same_captions(plain: Dataset, tmp_path: Path) -> None:

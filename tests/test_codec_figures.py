@@ -11,10 +11,12 @@ import soundfile as sf
 import torch
 from builders import music
 from codec_builders import judge, tiny_diffusers
+from pmos_builders import part
 from test_degrade import RATE_HZ
 
 from qamdt.audio import mel
 from qamdt.models.pmos import EmbeddedPmos
+from qamdt.models.recipes.pmos_data import hear_all
 from qamdt.models.recipes.references import Clip, Source
 from qamdt.schemas.errors import ConfigError, StoreError
 from qamdt.schemas.store import Dataset
@@ -26,11 +28,12 @@ from qamdt.train.recipes.codec_figures import by_track, codec_figures, deviation
 from qamdt.train.recipes.planted import SEVERITIES, caption_of, versions
 from qamdt.train.recipes.quality_proof import (
     PAIRS,
-    Examples,
+    SecondJudge,
     agreement,
     as_heard,
     differences,
     judged,
+    labelled,
     statistics,
     write_prompts,
 )
@@ -182,26 +185,19 @@ def test_planted_versions_are_two_clean_and_three_damaged() -> None:
 
 
 def test_judges_are_held_against_labels(tmp_path: Path) -> None:
-    """A judge that ranks as the labels do agrees; one that guesses does not; labels are read by row."""
-    import pandas as pd
-
-    rng = np.random.default_rng(0)
-    waves = (rng.normal(0, 0.1, (40, 4800)) * 32768).astype(np.int16)
-    rows = {
-        "visqol": np.linspace(1.2, 4.6, 40),
-        "kinds": [["white"]] * 40,
-        "severities": [[0.5]] * 40,
-    }
-    np.save(tmp_path / "dev-00000.npy", waves)
-    table = pd.DataFrame(rows)
-    table.loc[3, "visqol"] = np.nan
-    table.to_parquet(tmp_path / "dev-00000.parquet")
-    examples = Examples.read(tmp_path, "dev", 4)
-    assert len(examples.waves) == len(examples.mos) == 39
-    assert len(examples.waves[0]) == 1600
-    good = agreement(examples.mos**3, examples)
-    assert good["value"] == pytest.approx(1.0) and good["n"] == 39
-    guess = agreement(rng.normal(size=39), examples)
-    assert guess["low"] < guess["value"] < guess["high"] < 0.7
+    """A judge that ranks as the labels do agrees, one that guesses does not; the second judge learns."""
+    for split, first in (("train", 0), ("train", 2), ("train", 4), ("train", 6), ("dev", 0)):
+        part(tmp_path, split, first)
+    hear_all(tmp_path)
+    rows, mos = labelled(tmp_path, "train", 2)
+    assert len(rows) == len(mos) == 16
+    rows, mos = labelled(tmp_path, "train", 9)
+    assert len(rows) == len(mos) == 32
+    good = agreement(mos**3, mos)
+    assert good["value"] == pytest.approx(1.0) and good["n"] == 32
+    guess = agreement(np.random.default_rng(0).normal(size=32), mos)
+    assert guess["low"] < guess["value"] < guess["high"] < 0.9
+    judge = SecondJudge(tmp_path)
+    assert judge.of(rows).shape == (32,) and np.isfinite(judge.of(rows)).all()
     with pytest.raises(ConfigError, match="holds no labels"):
-        Examples.read(tmp_path, "train", 1)
+        labelled(tmp_path, "test", 1)

@@ -11,7 +11,8 @@ import pytest
 from qamdt.schemas.quote import read_figures, requote
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ["README.md", *(f"models/weights/{name}-mini.md" for name in ("pmos", "clap", "tags"))]
+DOCUMENTS = ["README.md", *(f"models/weights/{name}-mini.md" for name in ("pmos", "clap", "tags")),
+             "models/weights/pmos-mini-16k.md"]  # fmt: skip
 QUOTED = re.compile(r"^\| `(\w+)` \|", re.M)
 FIGURES = read_figures(ROOT / "figures")
 

@@ -157,6 +157,8 @@ def test_little_is_no_other_language(text: str) -> None:
 
 
 def test_the_quality_prefix_counts() -> None:
-    assert not too_long(10, 124, 60, 124) and too_long(10, 125, 60, 124) and too_long(61, 5, 60, 124)
+    assert (
+        not too_long(10, 124, 60, 124) and too_long(10, 125, 60, 124) and too_long(61, 5, 60, 124)
+    )
     (alone,), (both,) = Estimate().count(["piano"]), Estimate().count(["medium quality, piano"])
     assert both > alone >= 2

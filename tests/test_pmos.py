@@ -92,6 +92,36 @@ def test_the_weights_say_what_they_are(embedded: EmbeddedPmos) -> None:
     assert WEIGHTS.with_suffix(".md").read_text().startswith("# pmos-mini")
 
 
+@pytest.fixture(scope="module")
+def narrow() -> EmbeddedPmos:
+    return resolve("embedded-16k", KINDS)
+
+
+def test_the_narrow_scorer_does_not_hear_above_8_khz(narrow: EmbeddedPmos) -> None:
+    """A sound and the same with noise above 9 kHz score alike, at 48 as at 16 kHz; music is good."""
+    import soxr
+
+    clean = music(1, 4.0)
+    air = 0.05 * np.random.default_rng(0).standard_normal(clean.shape[1])
+    spectrum = np.fft.rfft(air)
+    spectrum[np.fft.rfftfreq(len(air), 1 / RATE_HZ) < 9000] = 0
+    hissing = clean + np.fft.irfft(spectrum, len(air)).astype(np.float32)
+    low = soxr.resample(clean[0], RATE_HZ, 16000)[None]
+    sounds = [Sound(clean, RATE_HZ), Sound(hissing, RATE_HZ), Sound(low, 16000)]
+    scores = narrow.score(sounds)
+    np.testing.assert_allclose(scores, scores[0], atol=0.05)
+    assert scores[0] > 4 and EmbeddedPmos().score(sounds[2:])[0] < scores[0] - 1
+
+
+@pytest.mark.parametrize("kind", ["white", "pink", "bits", "telephone", "clip"])
+def test_the_narrow_scorer_hears_damage_at_16_khz(narrow: EmbeddedPmos, kind: str) -> None:
+    clean = music(1, 4.0, 16000)
+    hurt = degrade(clean, 16000, kind, DAMAGES[kind].at(0.9), seed=1)
+    good, bad = narrow.score([Sound(clean, 16000), Sound(hurt, 16000)])
+    assert bad < good - 0.5
+    assert narrow.model_id == "pmos-mini-16k" and narrow.digest != EmbeddedPmos().digest
+
+
 @pytest.mark.parametrize("seconds", [1.0, 1.37, 5.0])
 def test_features_are_rows_of_their_own(seconds: float) -> None:
     """[B, MELS + CUES, N] with N = 50 a second; finite for silence; a row does not see another."""

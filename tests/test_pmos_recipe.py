@@ -1,25 +1,25 @@
 """How pmos-mini is made: plans of damage, labels, features, batches, a training that goes on."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pmos_builders import part
 from test_degrade import RATE_HZ, music
 
-from qamdt.audio.degrade import KINDS, degrade
+from qamdt.audio.degrade import KINDS
 from qamdt.models.pmos_front import CUES, MELS, features
 from qamdt.models.recipes import pmos_eval
 from qamdt.models.recipes.labels import (
+    OF_SERIES,
     PENALTIES,
     TOP,
     UNSEEN,
     WEIGHTS,
     WEIGHTS_MORE,
-    WEIGHTS_TEST,
-    Example,
+    WEIGHTS_WIDE,
     damaged,
     mended,
     plans,
@@ -27,6 +27,8 @@ from qamdt.models.recipes.labels import (
 from qamdt.models.recipes.pmos_data import DAMAGES, Examples, hear_all
 from qamdt.models.recipes.references import SPLITS, Clip, Source
 from qamdt.models.recipes.train_pmos import Stage, Training
+from qamdt.models.recipes.train_pmos_16k import narrowed
+from qamdt.schemas.errors import ConfigError
 
 torch.set_num_threads(1)
 
@@ -46,10 +48,11 @@ def test_plans(split: str) -> None:
             assert names and len(names) == len(severities)
             assert all(0 <= s <= 1 for s in severities)
             kinds |= set(names)
-    drawn = {"test": set(WEIGHTS_TEST) | set(UNSEEN), "more": set(WEIGHTS_MORE)}
-    assert kinds - {"nothing"} == drawn.get(split, set(WEIGHTS))
-    assert not set(UNSEEN) & (set(WEIGHTS_MORE) | set(DAMAGES))
-    assert set(WEIGHTS_MORE) | set(UNSEEN) == set(KINDS)
+    assert kinds - {"nothing"} == set(OF_SERIES.get(split, WEIGHTS)) | (
+        set(UNSEEN) if split == "test" else set()
+    )
+    assert not set(UNSEEN) & (set(WEIGHTS_MORE) | set(WEIGHTS_WIDE) | set(DAMAGES))
+    assert set(WEIGHTS_WIDE) | set(UNSEEN) == set(KINDS)
 
 
 def test_a_version_is_the_same_each_time() -> None:
@@ -70,25 +73,6 @@ def test_labels_are_mended_where_the_teacher_is_deaf() -> None:
     assert mended(TOP, ["nothing"], [1.0]) == 1.0
 
 
-def part(folder: Path, split: str, first: int) -> None:
-    """Two clips with four versions each, labelled by a formula instead of ViSQOL."""
-    rows, waves = [], []
-    for number in (first, first + 1):
-        wave = music(1, 1.5, 48000)
-        for version, snr_db in enumerate((None, 30, 15, 0)):
-            kinds = [] if snr_db is None else ["white"]
-            row = Example(
-                split, number, version, "drawn" if version else "clean", f"t{number}", "g", False,
-                "", kinds, [0.5] * len(kinds), TOP if snr_db is None else 1 + snr_db / 10,
-            )  # fmt: skip
-            hurt = wave if snr_db is None else degrade(wave, 48000, "white", snr_db, number)
-            rows.append(asdict(row))
-            waves.append(np.round(hurt[0] * 8000).astype(np.int16))
-    path = folder / f"{split}-{first:05d}.parquet"
-    pd.DataFrame(rows).to_parquet(path)
-    np.save(path.with_suffix(".npy"), np.stack(waves))
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("labels")
@@ -98,7 +82,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_examples_keep_rows_and_features_together(folder: Path) -> None:
+def test_examples_keep_rows_and_features_together(folder: Path, tmp_path: Path) -> None:
     """The features of a row are those of its own wave; a second hearing makes nothing new."""
     examples = Examples(folder, "train")
     assert len(examples) == 16
@@ -109,6 +93,9 @@ def test_examples_keep_rows_and_features_together(folder: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
     hear_all(folder)
     assert before == {p: p.stat().st_mtime_ns for p in folder.iterdir()}
+    (tmp_path / "train-00000.parquet").write_bytes((folder / "train-00000.parquet").read_bytes())
+    with pytest.raises(ConfigError, match="labelled again"):
+        hear_all(tmp_path)
     batch = examples.batch(2, 3, np.random.default_rng(0))
     assert batch.features.shape[0] == len(batch.mos) == 2 * 3 + 1
     assert (batch.mos == TOP).sum() >= 3  # every clip brings its clean version
@@ -156,3 +143,12 @@ def test_order_counts_only_clear_steps() -> None:
     steps = pmos_eval.ladder_steps(t)
     assert len(steps) == 2
     assert pmos_eval.in_order(steps) == 0.5
+
+
+def test_a_narrowed_wave_keeps_its_place_and_loses_its_treble() -> None:
+    """The same length; a tone of 3 kHz stays where it is, one of 12 kHz is gone."""
+    t = np.arange(RATE_HZ) / RATE_HZ
+    low, high = (np.sin(2 * np.pi * hz * t).astype(np.float32) for hz in (3000, 12000))
+    narrow = narrowed(low + high)
+    assert narrow.shape == low.shape and narrow.dtype == np.float32
+    assert np.abs(narrow - low)[2000:-2000].max() < 1e-3

@@ -18,6 +18,8 @@ from ..schemas.station import Call
 from ..schemas.store import Dataset
 from .audio_config import AudioConfig
 
+JUDGE = "p-MOS model: embedded-16k (what the codec speaks), embedded, wav2vec2@FOLDER"
+
 
 def with_sections(*sections: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate `command(..., config)` with the flags of sections of AudioConfig."""
@@ -122,16 +124,17 @@ def codec_eval(
     config: AudioConfig,
     seconds: Annotated[float, typer.Option(help="of each file, from its middle")] = 10.24,
     limit: Annotated[int, typer.Option(min=1, help="at most so many files")] = 20,
+    judge: Annotated[str, typer.Option("--pmos", help=JUDGE)] = "embedded-16k",
 ) -> None:
     """Measure what of your own music survives the codec."""
-    from ..models.pmos import EmbeddedPmos
+    from ..models.pmos import KINDS
     from ..models.ref import pick_device, resolve
     from .codec import CODECS
     from .codec_eval import round_trip, summary
     from .middle import middles
 
     codec = resolve(config.models.codec, CODECS, device=pick_device(config.models.device))
-    pmos, trips = EmbeddedPmos(), []
+    pmos, trips = resolve(judge, KINDS), []
     for name, wave in middles(source, seconds, limit):
         trips.append(round_trip(codec, wave, name, pmos))
         told = trips[-1]
@@ -151,9 +154,11 @@ def page(
     out: Annotated[
         Path | None, typer.Option(help="the file [dim]\\[SOUNDS/index.html][/dim]")
     ] = None,
+    judge: Annotated[str, typer.Option("--pmos", help=JUDGE)] = "embedded-16k",
 ) -> None:
     """Write one HTML file that plays generated sounds beside their spectrograms and p-MOS."""
-    from ..models.pmos import EmbeddedPmos
+    from ..models.pmos import KINDS
+    from ..models.ref import resolve
     from .page import write_page
 
-    typer.echo(write_page(folder, EmbeddedPmos(), out))
+    typer.echo(write_page(folder, resolve(judge, KINDS), out))

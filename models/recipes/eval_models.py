@@ -37,6 +37,22 @@ def pmos(cache: Path, workers: int) -> Found:
     return found
 
 
+def pmos_16k(cache: Path, workers: int) -> Found:
+    """pmos-mini-16k, beside pmos-mini on the same sounds of 16 kHz."""
+    from ..pmos import EmbeddedPmos, EmbeddedPmos16k
+    from . import pmos_eval
+    from .train_pmos_16k import test_table
+
+    table = test_table(cache, EmbeddedPmos16k(), workers)
+    found = pmos_eval.narrow_figures(table)
+    other = pmos_eval.narrow_figures(test_table(cache, EmbeddedPmos(), workers))
+    for name in ("pmos_16k_pearson", "pmos_16k_spearman", "pmos_16k_order"):
+        found[name.replace("pmos_16k", "pmos_mini_at_16k")] = other[name]
+    fair = pmos_eval.half_clean(table, ("fresh", "unseen"))
+    print(pmos_eval.by(fair, "kind").to_string())
+    return found
+
+
 def clap(cache: Path, workers: int) -> Found:
     """clap-mini, beside the stand-in tagtext-mini."""
     from . import clap_eval
@@ -51,7 +67,9 @@ def tags(cache: Path, workers: int) -> Found:
     return tags_eval.figures(cache)
 
 
-MODELS: dict[str, Callable[[Path, int], Found]] = {"pmos": pmos, "clap": clap, "tags": tags}
+MODELS: dict[str, Callable[[Path, int], Found]] = {
+    "pmos": pmos, "pmos-16k": pmos_16k, "clap": clap, "tags": tags,
+}  # fmt: skip
 
 
 def show(found: Found) -> None:

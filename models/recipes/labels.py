@@ -11,7 +11,8 @@ families of which (`UNSEEN`) occur nowhere else. `more`, the second series for t
 and damage done to sounds of low sampling rates.
 
 Work is done in parts of 16 clips: a Parquet file of labels beside a .npy file of int16 waves,
-written once, whole, and skipped when it is there. About 3.4 MB a clip.
+written once, whole, and skipped when it is there. Waves are 3.4 MB a clip; those of most parts for
+training go when they have been heard (`WAVES_KEPT`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -37,14 +38,16 @@ SEED = 20152
 RATE_HZ = 48000
 FRAMES = int(CLIP_S * RATE_HZ)
 CLIPS_A_PART = 16
-PARTS = {"test": 25, "dev": 16, "train": 420, "more": 100}  # of CLIPS_A_PART clips each
+PARTS = {"test": 25, "dev": 16, "train": 420, "more": 100, "wide": 200}  # of CLIPS_A_PART clips
+WAVES_KEPT = {"test": 25, "dev": 16, "train": 150}  # of so many first parts: 3.4 MB a clip
 VERSIONS = 7  # of a clip for training: the clean one and six more
 TOP = CEILING  # ViSQOL's score of a sound against itself
 
 # MOS taken off at severity 1, in proportion to severity (0..1 between the mildest and the worst
 # level of audio/degrade.py). ViSQOL compares spectra frame by frame: it gives 4.6 to a speed that
-# wanders by 3%, to hum as loud as the music and to short gaps. The figure is our judgement.
-PENALTIES = {"hum": 0.9, "wow": 0.9, "dropout": 0.9}
+# wanders by 3%, to hum as loud as the music and to short gaps. The figures are our judgement; the
+# first stage of training takes off more (`train_pmos.STAGES`).
+PENALTIES = {"hum": 0.5, "wow": 0.9, "dropout": 0.4}
 
 WEIGHTS_TEST = {  # how often a kind is drawn
     "white": 1.0, "pink": 1.0, "hiss": 1.0, "hum": 1.0, "crackle": 1.0, "wow": 1.0, "clip": 1.0,
@@ -53,6 +56,10 @@ WEIGHTS_TEST = {  # how often a kind is drawn
 }  # fmt: skip
 WEIGHTS = WEIGHTS_TEST | {"holes": 0.6, "coder": 1.6}  # for training and dev
 WEIGHTS_MORE = WEIGHTS | {"gate": 3.0}  # of the clips in `more`
+WEIGHTS_WIDE = WEIGHTS | {"gate": 1.0, "separation": 2.5, "sparse": 2.0, "limit": 1.0}
+OF_SERIES = {"test": WEIGHTS_TEST, "more": WEIGHTS_MORE, "wide": WEIGHTS_WIDE}  # WEIGHTS else
+PAIRS = {"wide": 0.25}  # share of versions with two kinds of damage; .13 else
+LOW_RATE_CLIPS = {"more": 0.6, "wide": 0.15}  # share of clips damaged at a low sampling rate
 LOW_RATES_HZ = (11025, 16000, 22050, 24000, 32000)
 UNSEEN = ("companding", "denoise")  # for the test alone
 CODECS = ("mp3", "vorbis", "opus", "aac")
@@ -82,10 +89,12 @@ class Example:
     similarity: list[float] = field(default_factory=lambda: [1.0] * BANDS)
 
 
-def drawn(rng: np.random.Generator, weights: dict[str, float] = WEIGHTS) -> Plan:
-    """One kind in seven of eight cases, otherwise two milder ones."""
+def drawn(
+    rng: np.random.Generator, weights: dict[str, float] = WEIGHTS, pairs: float = 0.13
+) -> Plan:
+    """One kind, or in a share of `pairs` two milder ones."""
     names, odds = list(weights), np.array(list(weights.values()))
-    count = 2 if rng.random() < 0.13 else 1
+    count = 2 if rng.random() < pairs else 1
     kinds = [str(k) for k in rng.choice(names, count, replace=False, p=odds / odds.sum())]
     return kinds, [float(rng.uniform(0, 1 if count == 1 else 0.7)) for _ in kinds]
 
@@ -105,11 +114,11 @@ def plans(split: str, rng: np.random.Generator) -> list[tuple[str, Plan]]:
         found += [("unseen", ([kind], [float(rng.uniform(0, 1))])) for kind in UNSEEN]
         strong = ("hum", "wow", "dropout")
         return found + [("strong", ([kind], [float(rng.uniform(0.6, 1))])) for kind in strong]
-    weights = WEIGHTS_MORE if split == "more" else WEIGHTS
+    weights, pairs = OF_SERIES.get(split, WEIGHTS), PAIRS.get(split, 0.13)
     climbs = ladder(rng, 3, weights) if rng.random() < 0.35 else []
     found += [("drawn", step) for step in climbs]
     while len(found) < VERSIONS:
-        found.append(("drawn", drawn(rng, weights)))
+        found.append(("drawn", drawn(rng, weights, pairs)))
     if rng.random() < 0.15:
         found[-1] = ("drawn", (["nothing"], [1.0]))
     return found
@@ -131,12 +140,15 @@ def damaged(clip: Clip, plan: Plan, rng: np.random.Generator) -> np.ndarray:
     return np.pad(mono, (0, FRAMES - len(mono))).astype(np.float32)
 
 
-def mended(visqol: float, kinds: list[str], severities: list[float]) -> float:
+def mended(
+    visqol: float, kinds: list[str], severities: list[float],
+    penalties: Mapping[str, float] = PENALTIES,
+) -> float:  # fmt: skip
     """The label to learn: ViSQOL's score less the penalties, 1..TOP; bare noise and silence are 1:
     nothing to hear is not good music."""
     if "nothing" in kinds:
         return 1.0
-    off = sum(PENALTIES.get(k, 0.0) * s for k, s in zip(kinds, severities, strict=True))
+    off = sum(penalties.get(k, 0.0) * s for k, s in zip(kinds, severities, strict=True))
     return float(np.clip(visqol - off, 1.0, TOP))
 
 
@@ -147,7 +159,7 @@ def versions(clip: Clip) -> tuple[list[tuple[str, Plan]], list[np.ndarray]]:
     if clip.number % 4 < 2:  # half of all clips are mono for the codecs too
         clip = replace(clip, samples=clip.samples.mean(0, keepdims=True))
     low = clip
-    if clip.split == "more" and rng.random() < 0.6:
+    if clip.split in LOW_RATE_CLIPS and rng.random() < LOW_RATE_CLIPS[clip.split]:
         low = at_rate(clip, int(rng.choice(LOW_RATES_HZ)))
     return todo, [damaged(low if plan[0] else clip, plan, rng) for _, plan in todo]
 
@@ -230,6 +242,8 @@ def _work(cache: Path, then: Then | None, todo: tuple[str, int]) -> None:
     path = write_part(folder_of(cache), split, part, clips, teacher)
     if then:
         then(path)
+        if part >= WAVES_KEPT.get(split, 0):
+            path.with_suffix(".npy").unlink()
 
 
 def run(

@@ -7,7 +7,7 @@ Features are varied a little: level, tone, and now and then a shorter window.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ...audio.degrade import KINDS
 from ...schemas.errors import ConfigError
 from .. import pmos_front
 from ..pmos_front import MELS
-from .labels import WEIGHTS, mended
+from .labels import PENALTIES, WEIGHTS, mended
 
 DAMAGES = (*(k for k in KINDS if k in WEIGHTS), "nothing")  # outputs of the damage head
 LEVEL_CUES = {0: 1 / 40, 1: 1 / 40, 7: 1 / 60, 13: 1 / 60, 16: 1 / 30, 19: 1 / 30}  # step a dB
@@ -42,11 +42,19 @@ def heard_path(part: Path) -> Path:
 
 
 def hear(part: Path) -> None:
-    """Make the features float16 [n, C, N] of one labelled part, if they are not there."""
+    """Make the features float16 [n, C, N] of one labelled part, if they are not there.
+
+    Raises ConfigError where the waves are gone (`labels.WAVES_KEPT`): the front end has changed.
+    """
     torch.set_num_threads(1)  # so that the bits are the same in every process
     path = heard_path(part)
     if path.exists():
         return
+    if not part.with_suffix(".npy").exists():
+        raise ConfigError(
+            f"{part} has no features of front end {pmos_front.VERSION}, and its waves were not kept: "
+            "delete this file, and it is labelled again"
+        )
     waves = np.load(part.with_suffix(".npy"), mmap_mode="r")
     heard = []
     with torch.inference_mode():
@@ -80,12 +88,16 @@ class Examples:
 
     Features stay on disk and are read by the row, so that several trainings share them.
     labelled: leave out what ViSQOL gave no score for, but for bare noise, which needs none.
+    parts: of each split, the first ones; None is all.
     """
 
-    def __init__(self, folder: Path, *splits: str, labelled: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *splits: str, labelled: bool = True,
+        penalties: Mapping[str, float] = PENALTIES, parts: int | None = None,
+    ) -> None:  # fmt: skip
         tables = []
         self._places: list[tuple[np.ndarray, int]] = []  # of each example: its part and row there
-        for path in sorted(p for s in splits for p in folder.glob(f"{s}-*.parquet")):
+        for path in (p for s in splits for p in sorted(folder.glob(f"{s}-*.parquet"))[:parts]):
             table = pd.read_parquet(path)
             nothing = table["kinds"].map(lambda kinds: "nothing" in kinds)
             table.loc[nothing, "visqol"] = 1.0
@@ -97,7 +109,7 @@ class Examples:
             raise ConfigError(f"{folder} holds no labels for {splits}: run the labels recipe first")
         self.table = pd.concat(tables, ignore_index=True)
         self.table["mos"] = [
-            mended(v, list(k), list(s))
+            mended(v, list(k), list(s), penalties)
             for v, k, s in zip(
                 *(self.table[c] for c in ("visqol", "kinds", "severities")), strict=True
             )

@@ -130,6 +130,21 @@ def measured(t: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, Measure, str]
         yield f"pmos_beyond_{kind}", strong[strong["kind"] == kind], clean_above, "share of pairs"
 
 
+def narrow_figures(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Figures of a scorer on sounds of 16 kHz, labelled against clean ones cut alike."""
+    half, unit = under_ceiling(half_clean(table)), "coefficient"
+    worse = table[table["mos"] < 4.0]
+    found = {
+        "pearson": (half, pearson, unit), "rmse": (half, rmse, "MOS"),
+        "spearman": (half, spearman, unit),
+        "order": (ladder_steps(table), in_order, "share of pairs"),
+        "pairs": (worse, clean_above, "share of pairs"),
+    }  # fmt: skip
+    for family in UNSEEN:
+        found[family] = (under_ceiling(table[table["kind"] == family]), pearson, unit)
+    return {f"pmos_16k_{name}": _figure(*of_one) for name, of_one in found.items()}
+
+
 def of_low_rates(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The figures of `pmos_low_rates.py`: correlation within a sampling rate, and over all."""
     rows = under_ceiling(table)

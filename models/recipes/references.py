@@ -15,12 +15,15 @@ import soundfile as sf
 import soxr
 
 from ...audio.degrade import degrade
+from .clap_arrange import PIECE_S, arrange
+from .clap_styles import STYLES
 from .debian import fetch_package
-from .scores import TEST_COMPOSERS, Score, load_scores, more_soundfonts, render, soundfonts
+from .guitars import guitar
+from .scores import TEST_COMPOSERS, Score, load_scores, more_soundfonts, play, render, soundfonts
 
 CLIP_S = 5.0
-SPLITS = ("train", "dev", "test", "more")
-TRAINING = ("train", "more")  # two series of clips from the same tracks
+SPLITS = ("train", "dev", "test", "more", "wide")
+TRAINING = ("train", "more", "wide")  # three series of clips from the same tracks
 PACKAGES = {  # package -> is it held out for the test?
     "fretsonfire-songs-muldjord": False,
     "nexuiz-music": False,
@@ -93,7 +96,10 @@ class Clips:
         rate_hz = int(rng.choice([44100, 48000]))
         while True:
             source = pool[rng.integers(len(pool))]
-            samples = self._window(source, rate_hz, rng, vary=split != "test")
+            if split == "wide":
+                samples = self._wide_window(source, rate_hz, rng)
+            else:
+                samples = self._window(source, rate_hz, rng, vary=split != "test")
             if np.sqrt(np.mean(samples**2)) > 10 ** (-55 / 20):
                 break
         variation = ""
@@ -116,16 +122,42 @@ class Clips:
             samples = samples / loud[0] + other / loud[1] * 10 ** rng.uniform(-0.8, 0)
         return samples
 
+    def _wide_window(self, source: Source, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+        """A window of more varied material: of two rendered clips one has a style (drums, bass,
+        chords of a genre) or amplified guitars; one of five clips has another piece laid over it."""
+        samples = self._played(source, rate_hz, rng)
+        if rng.random() < 0.2:
+            pool = self.pools["train", bool(rng.random() < 0.5)]
+            other = self._played(pool[rng.integers(len(pool))], rate_hz, rng)
+            loud = [max(float(np.sqrt(np.mean(x**2))), 1e-5) for x in (samples, other)]
+            samples = samples / loud[0] + other / loud[1] * 10 ** rng.uniform(-0.8, 0)
+        return samples
+
+    def _played(self, source: Source, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+        way = rng.random()
+        if source.score is None or way > 0.5:
+            return _cut(source, rate_hz, rng, self.more_fonts, vary=True, speeds=(0.85, 1.3))
+        font = self.more_fonts[rng.integers(len(self.more_fonts))]
+        if way < 0.2:
+            return guitar(source.score, CLIP_S, rate_hz, rng, font)
+        genre = sorted(STYLES)[rng.integers(len(STYLES))]
+        events, programs, _ = arrange(source.score, genre, rng)
+        from_s = float(rng.uniform(0, PIECE_S - CLIP_S))
+        events = [(max(0.0, at - from_s), c, k, v) for at, c, k, v in events if at > from_s - 2]
+        pans = [int(rng.integers(20, 108)) for _ in programs]
+        return play([e for e in events if e[0] < CLIP_S], programs, pans, CLIP_S, rate_hz, font)
+
 
 def _cut(
-    source: Source, rate_hz: int, rng: np.random.Generator, fonts: tuple[Path, ...], vary: bool
-) -> np.ndarray:
+    source: Source, rate_hz: int, rng: np.random.Generator, fonts: tuple[Path, ...], vary: bool,
+    speeds: tuple[float, float] = (0.88, 1.12),
+) -> np.ndarray:  # fmt: skip
     """A random window float32 [2, frames] of one source; a third of recordings change their speed
-    by up to 12% where `vary` says so."""
+    by a factor within `speeds` where `vary` says so."""
     frames = int(CLIP_S * rate_hz)
     if source.score is not None:
         return render(source.score, CLIP_S, rate_hz, rng, fonts)
-    speed = rng.uniform(0.88, 1.12) if vary and rng.random() < 0.33 else 1.0
+    speed = rng.uniform(*speeds) if vary and rng.random() < 0.33 else 1.0
     info = sf.info(source.path)
     need = int((CLIP_S * speed + 0.2) * info.samplerate)
     start = int(rng.integers(0, max(1, info.frames - need)))

@@ -21,7 +21,7 @@ import torch
 from ...audio.decode import decode_window
 from ...audio.mel import RATE_HZ
 from ...audio.probe import probe
-from ...models.pmos import EmbeddedPmos
+from ...models.pmos import EmbeddedPmos16k
 from ...models.recipes.references import sources
 from ...schemas.figures import plain_figure, write_figures
 from ..codec import EmbeddedCodec
@@ -66,7 +66,7 @@ def round_trips(cache: Path) -> list[RoundTrip]:
     """Every held-out window through codec-mini, with a progress bar."""
     from tqdm import tqdm
 
-    codec, pmos = EmbeddedCodec(), EmbeddedPmos()
+    codec, pmos = EmbeddedCodec(), EmbeddedPmos16k()
     windows = list(held_out(cache))
     return [round_trip(codec, wave, name, pmos) for name, wave in tqdm(windows, unit="window")]
 

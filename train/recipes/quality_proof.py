@@ -6,10 +6,10 @@
 
 `prompts` writes 32 prompts, captions of the set in turn, each at level 1 and level 5 with the same
 seed. `judge` gives the mean difference of p-MOS, level 5 less level 1, with a bootstrap interval over
-pairs: by pmos-mini, which labelled the training set, and by a second judge that did not and is of
-another kind (gradient boosting over means and deviations of the same front end, taught ViSQOL's
-labels of the p-MOS recipe on sounds cut at 8 kHz). Both are held against ViSQOL on development clips
-cut at 8 kHz first: a judge that cannot rank those proves nothing.
+pairs: by pmos-mini-16k, which labelled the training set, and by a second judge that did not and is of
+another kind (gradient boosting over means and deviations of the same front end). Both were taught
+ViSQOL's labels of sounds cut at 8 kHz, as all is that they judge here, and are held against those of
+development clips first: a judge that cannot rank them proves nothing.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...audio.mel import RATE_HZ as MEL_RATE_HZ
-from ...audio.sound import Sound
-from ...models.pmos import EmbeddedPmos, PmosModel
-from ...models.recipes import labels
-from ...schemas.errors import ConfigError, StoreError
+from ...models.pmos import EmbeddedPmos, EmbeddedPmos16k
+from ...models.recipes.pmos_data import Examples
+from ...models.recipes.pmos_eval import predict
+from ...models.recipes.train_pmos_16k import label_all
+from ...schemas.errors import StoreError
 from ...schemas.figures import write_figures
 from ...schemas.views import connect
 from ..page import Heard, heard
@@ -68,85 +68,60 @@ def differences(sounds: Sequence[Heard], scores: np.ndarray) -> np.ndarray:
 
 
 class SecondJudge:
-    """Gradient boosting over statistics of the p-MOS front end; never heard of pmos-mini's weights.
+    """Gradient boosting over statistics of the p-MOS front end; never heard of a network's weights."""
 
-    It learns ViSQOL's labels of sounds of 48 kHz, heard as if they had been 16 kHz: what is cut off
-    above 8 kHz is no damage here, as all that is judged ends there.
-    """
-
-    def __init__(self, folder: Path, parts: int = 10, seed: int = 0) -> None:
-        """Learn from the labels in a folder. Raises ConfigError where there are none."""
+    def __init__(self, folder: Path, parts: int = 24, seed: int = 0) -> None:
+        """Learn from the labels of sounds of 16 kHz. Raises ConfigError where there are none."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
-        examples = Examples.read(folder, "train", parts)
-        rows = np.concatenate([as_heard(w, MEL_RATE_HZ) for w in examples.waves])
+        rows, mos = labelled(folder, "train", parts)
         self.model = HistGradientBoostingRegressor(
-            max_iter=300, learning_rate=0.06, max_leaf_nodes=24, max_features=0.2, random_state=seed
+            max_iter=400, learning_rate=0.05, max_leaf_nodes=24, max_features=0.2, random_state=seed
         )
-        self.model.fit(rows, examples.mos)
+        self.model.fit(rows, mos)
 
     def __call__(self, sounds: Sequence[Heard]) -> np.ndarray:
-        return np.concatenate([self.score([s.wave], s.rate_hz) for s in sounds])
+        """Scores [n] of sounds."""
+        return self.of(np.concatenate([as_heard(s.wave, s.rate_hz) for s in sounds]))
 
-    def score(self, waves: Sequence[np.ndarray], rate_hz: int) -> np.ndarray:
-        """Scores [n] of waves [N]."""
-        rows = [as_heard(wave, rate_hz) for wave in waves]
-        return np.asarray(self.model.predict(np.concatenate(rows)))
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Sounds of the p-MOS recipe as they are at 16 kHz: waves [N] and labels [n]."""
-
-    waves: list[np.ndarray]
-    mos: np.ndarray
-
-    @classmethod
-    def read(cls, folder: Path, split: str, parts: int) -> Examples:
-        """The labelled ones of the first parts of a split. Raises ConfigError where there are none."""
-        import pandas as pd
-        import soxr
-
-        tables = sorted(folder.glob(f"{split}-*.parquet"))[:parts]
-        if not tables:
-            raise ConfigError(f"{folder} holds no labels: `make train-pmos` makes them")
-        waves, mos = [], []
-        for path in tables:
-            table = pd.read_parquet(path)
-            kept = np.load(path.with_suffix(".npy"), mmap_mode="r")
-            for k in np.flatnonzero(table["visqol"].notna()):
-                one = table.iloc[k]
-                wave = kept[k].astype(np.float32) / 32768
-                waves.append(soxr.resample(wave, labels.RATE_HZ, MEL_RATE_HZ))
-                mos.append(
-                    labels.mended(one["visqol"], list(one["kinds"]), list(one["severities"]))
-                )
-        return cls(waves, np.array(mos))
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Scores [n] of `statistics` rows."""
+        return np.asarray(self.model.predict(rows))
 
 
-def agreement(scores: np.ndarray, examples: Examples) -> dict[str, Any]:
+def labelled(folder: Path, split: str, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Statistics [n, 4 C] and labels [n] of the first `parts` parts of a split.
+
+    Raises ConfigError where there are none.
+    """
+    examples = Examples(folder, split, parts=parts)
+    rows = [statistics(examples.features([k]).numpy()) for k in range(len(examples))]
+    return np.concatenate(rows), examples.mos.numpy()
+
+
+def agreement(scores: np.ndarray, mos: np.ndarray) -> dict[str, Any]:
     """Spearman's correlation of a judge's scores with ViSQOL's labels, by bootstrap over sounds."""
     from scipy.stats import spearmanr
 
     rng, n = np.random.default_rng(0), len(scores)
     draws = [rng.integers(0, n, n) for _ in range(500)]
-    every = [float(spearmanr(scores[d], examples.mos[d])[0]) for d in draws]
+    every = [float(spearmanr(scores[d], mos[d])[0]) for d in draws]
     low, high = np.quantile(every, [0.025, 0.975])
-    value = float(spearmanr(scores, examples.mos)[0])
     return {
-        "value": value, "low": float(low), "high": float(high), "n": n,
+        "value": float(spearmanr(scores, mos)[0]), "low": float(low), "high": float(high), "n": n,
         "unit": "Spearman with ViSQOL, cut at 8 kHz", "command": COMMAND,
     }  # fmt: skip
 
 
-def judges_judged(folder: Path, second: SecondJudge, pmos: PmosModel) -> dict[str, dict[str, Any]]:
+def judges_judged(
+    folder: Path, second: SecondJudge, pmos: EmbeddedPmos
+) -> dict[str, dict[str, Any]]:
     """How well both judges rank development sounds that are cut at 8 kHz."""
-    dev = Examples.read(folder, "dev", 4)
-    own = pmos.score([Sound(w[None], MEL_RATE_HZ) for w in dev.waves])
-    other = second.score(dev.waves, MEL_RATE_HZ)
+    dev = Examples(folder, "dev", parts=12)
+    rows, mos = labelled(folder, "dev", 12)
     return {
-        "judge_16k_spearman": agreement(own, dev),
-        "second_judge_16k_spearman": agreement(other, dev),
+        "judge_16k_spearman": agreement(predict(pmos.net, dev), mos),
+        "second_judge_16k_spearman": agreement(second.of(rows), mos),
     }
 
 
@@ -188,17 +163,16 @@ def main() -> None:
     parser.add_argument("what", choices=["prompts", "judge"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("file", type=Path, nargs="?")
-    parser.add_argument(
-        "--labels", type=Path, default=labels.folder_of(Path.home() / ".cache" / "qamdt"),
-        help="labels of the p-MOS recipe, that the second judge learns from",
-    )  # fmt: skip
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
+    parser.add_argument("--workers", type=int, default=2, help="processes that label, if need be")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     if given.what == "prompts":
         print(write_prompts(given.folder, given.file))
         return
-    pmos, second = EmbeddedPmos(), SecondJudge(given.labels)
-    found = judges_judged(given.labels, second, pmos)
+    folder = label_all(given.cache, given.workers, ("train", "dev"))
+    pmos, second = EmbeddedPmos16k(), SecondJudge(folder)
+    found = judges_judged(folder, second, pmos)
     found |= judged(heard(given.folder, pmos), second)
     for name, value in found.items():
         low = "" if value["low"] is None else f" [{value['low']:.3f}, {value['high']:.3f}]"

@@ -11,7 +11,6 @@ the same seed and steps; one that was stopped goes on from its last checkpoint i
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...models.recipes.checkpointed import Checkpointed
 from ..codec_mini import WEIGHTS, MiniConfig, build, write_weights
 from .codec_data import Mels, make_all
 
@@ -63,31 +63,20 @@ def rate_at(step: int, steps: int) -> float:
     return PEAK_RATE * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-class Training:
-    """Network, mean of its weights, optimiser and random numbers: all that a checkpoint holds."""
+class Training(Checkpointed):
+    """The training of one codec."""
 
     def __init__(self, mels: Mels, config: MiniConfig, steps: int, seed: int) -> None:
         torch.manual_seed(seed)
-        self.mels, self.config, self.steps, self.done = mels, config, steps, 0
-        self.rng, self.noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-        self.net = build(config)
-        self.mean = torch.optim.swa_utils.AveragedModel(
-            self.net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA)
-        )
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), PEAK_RATE, weight_decay=DECAY)
+        self.mels, self.config, self.steps = mels, config, steps
+        noise = torch.Generator().manual_seed(seed)
+        super().__init__(build(config), EMA, PEAK_RATE, DECAY, seed, noise)
 
     def step(self, batch: int = BATCH, frames: int = FRAMES) -> dict[str, float]:
         """One step; gives the terms of its loss."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate_at(self.done, self.steps)
         self.net.train()
         found = losses(self.net, self._scaled(self.mels.batch(batch, frames, self.rng)), self.noise)
-        self.optimizer.zero_grad()
-        found["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        self.optimizer.step()
-        self.mean.update_parameters(self.net)
-        self.done += 1
+        self.descend(found["loss"], rate_at(self.done, self.steps))
         return {name: float(term.detach()) for name, term in found.items()}
 
     def _scaled(self, mel: Tensor) -> Tensor:
@@ -103,28 +92,6 @@ class Training:
             again = net.decode(net.encode(self._scaled(mel)).latent_dist.mean).sample
             error.append(float((again - self._scaled(mel)).abs().mean()) * self.config.spread)
         return float(np.mean(error))
-
-    def trained(self) -> Any:
-        """The mean over steps, in evaluation mode."""
-        return self.mean.module.eval()
-
-    def save(self, path: Path) -> None:
-        state = {
-            "net": self.net.state_dict(), "mean": self.mean.state_dict(), "done": self.done,
-            "optimizer": self.optimizer.state_dict(), "noise": self.noise.get_state(),
-            "numpy": json.dumps(self.rng.bit_generator.state),
-        }  # fmt: skip
-        torch.save(state, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
-
-    def load(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
-        self.net.load_state_dict(state["net"])
-        self.mean.load_state_dict(state["mean"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.rng.bit_generator.state = json.loads(state["numpy"])
-        self.noise.set_state(state["noise"])
-        self.done = state["done"]
 
 
 def train(training: Training, dev: Mels, checkpoint: Path) -> Any:
