@@ -90,10 +90,8 @@ class CaptionConfig:
     min_tag: float | None = setting(
         None, "one probability from which any tag is a fact, instead of the tagger's own for each"
     )
-    sure: float | None = (
-        setting(  # bench_facts: a tenth of the wrong ones, and hardly a lead is said
-            0.9, "calibrated probability from which an instrument is said"
-        )
+    sure: float | None = setting(  # bench_facts: a tenth of the wrong ones, and hardly a lead is said
+        0.9, "calibrated probability from which an instrument is said"
     )
     listen_prompt: str = setting("listen-v1", "prompt of audio captioners: a name, or a file")
     listen_max_tokens: int = setting(80, "longest answer of an audio captioner, in tokens")
