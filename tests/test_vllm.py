@@ -24,10 +24,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+from builders import music, sine
 from oracles import keep
 from vllm_job import SCHEMA, job_of, merge, merged, prompts
 
+from qamdt.audio.sound import Sound
 from qamdt.models import registry
+from qamdt.models.captioner import CAPTIONERS
 from qamdt.models.llm import LLMS
 from qamdt.models.llm_smol import SmolLm
 from qamdt.models.ref import resolve
@@ -153,6 +156,57 @@ def test_what_vllm_cannot_run_stops_the_work(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelError, match="cannot run"):
         resolve(f"vllm@{tmp_path}", LLMS).complete(["x"], 4)
+
+
+def tiny_audio_model(folder: Path, words: Path) -> None:
+    """A Qwen2-Audio of random weights, in the layout of the published one, with a real tokenizer."""
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import (
+        AutoTokenizer,
+        Qwen2AudioConfig,
+        Qwen2AudioForConditionalGeneration,
+        Qwen2AudioProcessor,
+        WhisperFeatureExtractor,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(words)
+    own = ["<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": own})
+    torch.manual_seed(0)
+    config = Qwen2AudioConfig(
+        audio_config={
+            "model_type": "qwen2_audio_encoder", "num_mel_bins": 80, "encoder_layers": 1,
+            "d_model": 32, "encoder_attention_heads": 2, "encoder_ffn_dim": 64,
+        },
+        text_config={
+            "model_type": "qwen2", "vocab_size": len(tokenizer), "hidden_size": 64,
+            "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 1,
+            "num_key_value_heads": 1, "initializer_range": 0.5,
+            "eos_token_id": tokenizer.eos_token_id,
+        },
+        audio_token_index=tokenizer.convert_tokens_to_ids(own[0]),
+    )  # fmt: skip
+    Qwen2AudioForConditionalGeneration(config).save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")  # some versions write `model.` twice
+    weights = {k.replace("model.model.model.", "model.model."): v for k, v in weights.items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    Qwen2AudioProcessor(
+        feature_extractor=WhisperFeatureExtractor(feature_size=80),
+        tokenizer=tokenizer,
+        chat_template=tokenizer.chat_template,
+    ).save_pretrained(folder)
+
+
+def test_an_audio_model_hears(folder: Path, tmp_path: Path) -> None:
+    """Under vLLM the sound reaches the network: like sounds get like texts, others do not."""
+    tiny_audio_model(tmp_path, folder)
+    model = resolve(f"vllm-audio@{tmp_path}?max_model_len=1024&max_num_seqs=4", CAPTIONERS)
+    piece, tone = Sound(music(4.0), 44_100), Sound(sine(4.0, 440, 16_000, 1), 16_000)
+    texts = model.caption([piece, tone, piece], "What do you hear?", 12)
+    assert all(isinstance(text, str) and text for text in texts), texts
+    assert texts[0] == texts[2] != texts[1]
+    assert model.model_id == f"vllm-audio:{tmp_path.name}"
 
 
 def test_it_is_faster_than_transformers(model: Any, folder: Path) -> None:
