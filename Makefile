@@ -181,7 +181,7 @@ quality-proof: $(VENV)/.pmos $(VENV)/.models  ## is the quality level heard? (at
 	$(BIN)/qamdt-curate filter $(PROOF)/dataset --no-need-caption
 	$(BIN)/qamdt-train latents $(PROOF)/dataset --seconds 5.12 --workers $(WORKERS)
 	$(BIN)/qamdt-train fit $(PROOF)/dataset $(PROOF)/run --size nano --text-width 384 --frames 128 \
-	  --loader-workers 0 --steps 2500 --lr 2e-3 --warmup 200 --schedule cosine --ema 0.999 \
+	  --loader-workers 0 --steps 8000 --lr 2e-3 --warmup 200 --schedule cosine --ema 0.999 \
 	  --prediction v --validate-every 2000 --demo-every 0 $(FLAGS)
 	$(BIN)/python -m qamdt.train.recipes.quality_proof prompts $(PROOF)/dataset $(PROOF)/prompts.jsonl
 	$(BIN)/qamdt-train generate $(PROOF)/run --prompts $(PROOF)/prompts.jsonl --out $(PROOF)/sounds \

@@ -98,8 +98,8 @@ class ColumnJob(BlockJob):
 class AudioCaptioner:
     """A listener: `generated` from an audio chat model. The sounds of a batch go together."""
 
-    writes = Generated
-    version = VERSION
+    writes: type = Generated
+    version: int = VERSION
 
     def __init__(self, ref: str, config: CaptionConfig, device: str = "cpu") -> None:
         """Raises ConfigError for a prompt that is not there."""

@@ -123,7 +123,7 @@ def of_rows(rows: list[Row], ending: str) -> dict[str, dict[str, Any]]:
     unit = "cosine, clips with an original"
     made = {
         "clap_gain": _figure(gains, unit),
-        "clap_worst_drop": {**_figure(gains, unit), "value": max(worst, 0.0), "low": None,
+        "clap_worst_drop": {**_figure(gains, unit), "value": abs(max(worst, 0.0)), "low": None,
                             "high": None, "unit": "cosine, largest loss of a clip"},
         "wrong_caught": _figure(wrong, "share of clips with a wrong caption"),
         "right_kept": _figure(right, "share of clips with a right caption"),

@@ -15,7 +15,8 @@ from builders import broken_folder, file_set, music, write
 from qamdt.curate import stations
 from qamdt.curate.config import Config
 from qamdt.curate.report import build_report, render
-from qamdt.curate.report_numbers import BINS, numbers
+from qamdt.curate.report_counts import BINS
+from qamdt.curate.report_numbers import numbers
 from qamdt.schemas.charts import histogram
 from qamdt.schemas.errors import StoreError
 from qamdt.schemas.store import Dataset
