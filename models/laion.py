@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from ..schemas.errors import ModelError, WeightsMissing
-from .clap import ClapMatch
-from .hf_folder import LEAST_VOCABULARY, check_tokenizer
+from .clap import RECIPE, ClapMatch
+from .hf_folder import LEAST_VOCABULARY, check_tokenizer, with_recipe
 from .pmos_windows import sha256_of
 from .ref import Options, with_options
 from .torch_file import read_content, tensors_of
@@ -60,7 +60,7 @@ class LaionMatch(ClapMatch):
         self._tokens = Path(folder).expanduser() if folder else self._file.parent / TOKENIZER
         self._int16 = bool(options["int16"])
         self.model_id = f"laion:{self._file.stem}" + ("+int16" if self._int16 else "")
-        self.digest = sha256_of([self._file])[:16]
+        self.digest = with_recipe(sha256_of([self._file]), RECIPE)
         self._device = device
         self._least_vocabulary = least_vocabulary
 
