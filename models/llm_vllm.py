@@ -10,11 +10,12 @@ Options, behind the place: `vllm@FOLDER?max_model_len=4096&gpu_memory_utilizatio
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..schemas.errors import ConfigError, ModelError
 from .hf_folder import folder_digest
@@ -38,7 +39,13 @@ Params = Mapping[str, Any]  # for SamplingParams, and `schema`
 
 
 class VllmEngine:
-    """`vllm.LLM`, started at first use and started again when it died; `where` as for `vllm@`."""
+    """`vllm.LLM`, started at first use and started again when it died; `where` as for `vllm@`.
+
+    A process has one engine at a time, as they share vLLM's process groups: starting another ends
+    the one before, which starts again when it is asked.
+    """
+
+    _running: ClassVar[VllmEngine | None] = None
 
     def __init__(self, kind: str, where: str, **more: Any) -> None:
         """Check that vLLM is installed. Raises ConfigError.
@@ -59,8 +66,11 @@ class VllmEngine:
         self._llm: Any = None
 
     def start(self) -> Any:
-        """The engine, started where there is none."""
+        """The engine, started where there is none. Raises ModelError."""
         if self._llm is None:
+            if VllmEngine._running is not None:
+                VllmEngine._running.stop()
+            VllmEngine._running = self
             os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
             os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
             import torch
@@ -82,6 +92,16 @@ class VllmEngine:
             except (ValueError, RuntimeError, OSError) as error:
                 raise ModelError(f"vLLM cannot run {place}: {error}") from error
         return self._llm
+
+    def stop(self) -> None:
+        """End the engine and give back its memory."""
+        if self._llm is None:
+            return
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self._llm = None
+        gc.collect()
+        cleanup_dist_env_and_memory()
 
     def ask(self, chats: Sequence[Chat], params: Sequence[Params]) -> list[Said | Exception]:
         """What each chat was answered, or an Exception in its place.

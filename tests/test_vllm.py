@@ -198,15 +198,18 @@ def tiny_audio_model(folder: Path, words: Path) -> None:
     ).save_pretrained(folder)
 
 
-def test_an_audio_model_hears(folder: Path, tmp_path: Path) -> None:
-    """Under vLLM the sound reaches the network: like sounds get like texts, others do not."""
+def test_an_audio_model_hears(model: Any, folder: Path, tmp_path: Path) -> None:
+    """Under vLLM the sound reaches the network: like sounds get like texts, others do not. The engine
+    of the LLM makes way for it, and is there again when it is asked."""
+    before = model.complete(prompts(1), 8)
     tiny_audio_model(tmp_path, folder)
-    model = resolve(f"vllm-audio@{tmp_path}?max_model_len=1024&max_num_seqs=4", CAPTIONERS)
+    ears = resolve(f"vllm-audio@{tmp_path}?max_model_len=1024&max_num_seqs=4", CAPTIONERS)
     piece, tone = Sound(music(4.0), 44_100), Sound(sine(4.0, 440, 16_000, 1), 16_000)
-    texts = model.caption([piece, tone, piece], "What do you hear?", 12)
+    texts = ears.caption([piece, tone, piece], "What do you hear?", 12)
     assert all(isinstance(text, str) and text for text in texts), texts
     assert texts[0] == texts[2] != texts[1]
-    assert model.model_id == f"vllm-audio:{tmp_path.name}"
+    assert ears.model_id == f"vllm-audio:{tmp_path.name}"
+    assert model.complete(prompts(1), 8) == before
 
 
 def test_it_is_faster_than_transformers(model: Any, folder: Path) -> None:
