@@ -90,7 +90,7 @@ class CaptionConfig:
     min_tag: float | None = setting(
         None, "one probability from which any tag is a fact, instead of the tagger's own for each"
     )
-    sure: float | None = setting(  # bench_facts: a tenth of the wrong ones, and hardly a lead is said
+    sure: float | None = setting(  # bench_facts: a tenth of the wrong ones
         0.9, "calibrated probability from which an instrument is said"
     )
     listen_prompt: str = setting("listen-v1", "prompt of audio captioners: a name, or a file")
@@ -111,8 +111,8 @@ class RefineConfig:
     rho1: str = setting("0.0", "similarity from which a generated caption is kept")
     rho2: str = setting("0.5", "similarity of original and generated from which none are merged")
     believe: str = setting("0.1", "similarity from which an original may be believed")
-    fits: float | None = setting(  # two demo sets of other seeds: wrong ones reach .76
-        0.8, "an original must fit better than others' captions, in standard deviations"
+    fits: float | None = setting(  # two demo sets of other seeds: wrong ones reach .81
+        1.0, "an original must fit better than others' captions, in standard deviations"
     )
     margin: float = setting(0.02, "how much nearer a generated text must be to replace a good one")
     rich_words: int = setting(14, "words from which an original says enough as it is")

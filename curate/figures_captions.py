@@ -7,8 +7,8 @@ original" has one that can be read. Intervals resample pieces or tracks.
 
 clap_gain                 similarity to the audio, final less original caption, by the model that chose
 clap_worst_drop           the largest loss of one clip
-wrong_caught              wrong captions that were replaced, or whose clips are dropped
-right_kept                right captions that stayed, or were merged, and whose clips are kept
+wrong_caught              wrong captions that were replaced, or for which their clips are dropped
+right_kept                right captions that stayed, or were merged, and for which no clip is dropped
 broken_repaired           garbled and empty captions that were replaced by a readable one
 invented_rate             instruments named in final captions that the piece does not have
 invented_clips            final captions that name one; _before: of the originals that can be read
@@ -42,11 +42,13 @@ from .config import Config
 
 COMMAND = "make figures-captions"
 BROKEN = ("empty", "garbled")
+CAPTION_REASONS = ("doubtful_caption", "no_caption", "mismatch")  # of the filter
 
 
 @dataclass(frozen=True)
 class Row:
-    """A clip and its truth. state: right, wrong, empty or garbled. group: its piece or track."""
+    """A clip and its truth. state: right, wrong, empty or garbled. group: its piece or track.
+    refused: dropped for its caption, whatever else is wrong with it."""
 
     group: str
     state: str
@@ -55,6 +57,7 @@ class Row:
     final: str | None
     came_from: str | None
     kept: bool
+    refused: bool
     before: float | None
     after: float | None
     embedding: np.ndarray
@@ -159,14 +162,15 @@ def read_rows(dataset: Dataset, truth: Path) -> list[Row]:
     told = {str((truth.parent / t["path"]).absolute()): t for t in lines if t["piece"]}
     with connect(dataset) as con:
         found = con.execute(
-            "SELECT path, caption, refined_caption, caption_from, kept, sim_original, sim_final,"
-            " embedding FROM clips_full WHERE skip IS NULL AND embedding IS NOT NULL"
-            " ORDER BY path, start_s"
+            "SELECT path, caption, refined_caption, caption_from, kept,"
+            " list_has_any(drop_reasons, $reasons), sim_original, sim_final, embedding FROM clips_full WHERE skip IS NULL AND embedding IS NOT NULL"
+            " ORDER BY path, start_s",
+            {"reasons": list(CAPTION_REASONS)},
         ).fetchall()
     return [
         Row(t["piece"], t["caption_state"], caption or "", t["true_caption"], final, came_from,
-            bool(kept), before, after, np.asarray(vector, np.float32))
-        for path, caption, final, came_from, kept, before, after, vector in found
+            bool(kept), bool(refused), before, after, np.asarray(vector, np.float32))
+        for path, caption, final, came_from, kept, refused, before, after, vector in found
         if (t := told.get(path)) is not None
     ]  # fmt: skip
 
@@ -236,11 +240,11 @@ def _gain(row: Row) -> float:
 
 
 def _caught(row: Row) -> bool:
-    return not row.kept or row.came_from == "generated"
+    return row.refused or row.came_from == "generated"
 
 
 def _stayed(row: Row) -> bool:
-    return row.kept and row.came_from in ("original", "merged")
+    return not row.refused and row.came_from in ("original", "merged")
 
 
 def _repaired(row: Row) -> bool:
