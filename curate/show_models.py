@@ -13,6 +13,19 @@ from rich.table import Table
 from ..models import registry
 from ..schemas.errors import WeightsMissing
 
+PLACES = {  # what stands behind a kind
+    "qama": "@FILE or FOLDER",
+    "wav2vec2": "@FOLDER",
+    "audiobox": "@FOLDER",
+    "clap": "@FOLDER",
+    "laion": "@FILE",
+    "vllm": "@FOLDER or NAME",
+    "vllm-audio": "@FOLDER or NAME",
+    "openai": "@URL#MODEL",
+    "openai-audio": "@URL#MODEL",
+    "column": "@NAME",
+}
+
 
 def print_models(console: Console) -> None:
     """Every known model, and whether its weights are here."""
@@ -24,6 +37,32 @@ def print_models(console: Console) -> None:
         source = "this package" if entry.shipped else entry.source
         table.add_row(entry.name, entry.role, entry.licence, size, source, _state(entry.name))
     console.print(table)
+
+
+def print_kinds(console: Console) -> None:
+    """What can be asked for in every role, and the profiles that choose for all."""
+    from ..models.llm import LLMS
+    from ..models.match import MATCHERS
+    from ..models.pmos import KINDS
+    from ..models.profile import profiles
+    from ..models.tagger import TAGGERS
+    from .captioners import KINDS as CAPTIONERS
+
+    table = Table("role", "kinds", box=box.SIMPLE_HEAD)
+    roles = {
+        "pmos": KINDS,
+        "match": MATCHERS,
+        "tagger": TAGGERS,
+        "captioner": CAPTIONERS,
+        "llm": LLMS,
+    }
+    for role, kinds in roles.items():
+        table.add_row(role, ", ".join(k + PLACES.get(k, "") for k in kinds))
+    console.print(table)
+    names = " or ".join(f"--config {name}" for name in profiles())
+    console.print(
+        f"all roles at once: {names}; docs/real-checkpoints.md tells more", highlight=False
+    )
 
 
 def print_info(console: Console, name: str) -> None:

@@ -19,9 +19,10 @@ import numpy as np
 
 from ..audio.sound import Sound
 from ..schemas.errors import EndOfAudio, WeightsMissing
-from .hf_folder import LEAST_VOCABULARY, check_tokenizer, folder_digest, quiet
+from .hf_folder import LEAST_VOCABULARY, check_tokenizer, folder_digest, quiet, with_recipe
 from .vectors import unit_rows
 
+RECIPE = 2  # of windows, spectra, tokens: another one gives other vectors, so it is in the digest
 WINDOW_S = 10
 WINDOWS_AT_ONCE = 8
 TEXTS_AT_ONCE = 64
@@ -32,6 +33,8 @@ class ClapMatch:
 
     A sound's row does not depend on its batch-mates beyond float rounding (1e-5).
     """
+
+    longest_text = 512  # tokens
 
     def __init__(
         self, folder: Path, device: str = "cpu", least_vocabulary: int = LEAST_VOCABULARY
@@ -47,7 +50,7 @@ class ClapMatch:
                 "folder made by `ClapModel.save_pretrained` and `ClapProcessor.save_pretrained`"
             )
         self.model_id = f"clap:{self._folder.resolve().name}"
-        self.digest = folder_digest(self._folder)
+        self.digest = with_recipe(folder_digest(self._folder), RECIPE)
         self._device = device
         self._least_vocabulary = least_vocabulary
 
@@ -116,13 +119,16 @@ class ClapMatch:
     def _hear(self, windows: list[np.ndarray]) -> np.ndarray:
         import torch
 
-        # "rand_trunc" never cuts a window of exact length; "fusion" would make four channels.
+        # Neither way cuts a window of exact length. They differ in the mel scale: models with
+        # fusion were trained on HTK's, unnormalised, in four channels, those without on Slaney's.
+        fusion = self._model.config.audio_config.enable_fusion
         features = self._extractor(
-            windows, sampling_rate=self.rate_hz, truncation="rand_trunc", return_tensors="pt"
+            windows,
+            sampling_rate=self.rate_hz,
+            truncation="fusion" if fusion else "rand_trunc",
+            return_tensors="pt",
         )
-        spectra = features["input_features"]  # [windows, 1, frames, mels]
-        if self._model.config.audio_config.enable_fusion:
-            spectra = spectra.expand(-1, 4, -1, -1)  # of a sound no longer than 10 s it reads one
+        spectra = features["input_features"]  # [windows, 1 or 4, frames, mels]
         is_longer = torch.zeros(len(windows), 1, dtype=torch.bool, device=self._device)
         with torch.inference_mode():
             out = self._model.get_audio_features(
@@ -134,8 +140,9 @@ class ClapMatch:
         import torch
 
         limit = int(self._model.config.text_config.max_position_embeddings) - 2
+        limit = min(limit, self.longest_text)
         tokens = self._tokenizer(
-            texts, padding=True, truncation=True, max_length=min(limit, 512), return_tensors="pt"
+            texts, padding=True, truncation=True, max_length=limit, return_tensors="pt"
         ).to(self._device)
         with torch.inference_mode():
             out = self._model.get_text_features(

@@ -52,6 +52,11 @@ def folder_digest(folder: Path) -> str:
     return hasher.hexdigest()[:16]
 
 
+def with_recipe(digest: str, recipe: int) -> str:
+    """16 hex digits of weights together with the version of how they are used."""
+    return hashlib.sha256(f"{digest}/{recipe}".encode()).hexdigest()[:16]
+
+
 def find_folder(
     role: str, where: str, parts: Sequence[str], patterns: Sequence[str], saved: str
 ) -> Path:

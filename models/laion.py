@@ -3,8 +3,9 @@
 `laion@FILE.pt` takes the tokenizer from the folder `roberta-base` beside FILE (tokenizer.json, or
 vocab.json and merges.txt, of the model roberta-base); `laion@FILE.pt#FOLDER` from FOLDER. Only texts
 need it. Sizes are read from the tensors, so that every published checkpoint fits (HTSAT-tiny and
--base, with and without fusion). Windows are those of `clap.py`; nothing is cropped at random, and
-samples do not pass through 16-bit integers as in the authors' script.
+-base, with and without fusion). Windows are those of `clap.py`; nothing is cropped at random.
+`laion@FILE.pt?int16=true` passes samples through 16-bit integers, as the package laion-clap does
+when it is given arrays or files: to compare with its numbers. Texts are cut at its 77 tokens.
 
 Source: Wu et al. 2023, arXiv 2211.06687; Chen et al. 2022 (HTSAT), arXiv 2202.00874.
 """
@@ -16,12 +17,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..schemas.errors import ModelError, WeightsMissing
-from .clap import ClapMatch
-from .hf_folder import LEAST_VOCABULARY, check_tokenizer
+from .clap import RECIPE, ClapMatch
+from .hf_folder import LEAST_VOCABULARY, check_tokenizer, with_recipe
 from .pmos_windows import sha256_of
+from .ref import Options, with_options
+from .torch_file import read_content, tensors_of
 
 TOKENIZER = "roberta-base"
+DEFAULTS: Options = {"int16": False}
 # Tensors of the file that the joint space does not need, or that transformers computes.
 UNUSED = re.compile(
     r"audio_branch\.(spectrogram_extractor|logmel_extractor|tscam_conv|head)\."
@@ -46,15 +52,22 @@ class LaionMatch(ClapMatch):
     def __init__(
         self, where: str, device: str = "cpu", least_vocabulary: int = LEAST_VOCABULARY
     ) -> None:
-        file, _, folder = where.partition("#")
+        place, options = with_options("laion", where, DEFAULTS)
+        file, _, folder = place.partition("#")
         self._file = Path(file).expanduser()
         if not self._file.is_file():
             raise WeightsMissing(f"model laion@{where}: there is no file {file}")
         self._tokens = Path(folder).expanduser() if folder else self._file.parent / TOKENIZER
-        self.model_id = f"laion:{self._file.stem}"
-        self.digest = sha256_of([self._file])[:16]
+        self._int16 = bool(options["int16"])
+        self.model_id = f"laion:{self._file.stem}" + ("+int16" if self._int16 else "")
+        self.digest = with_recipe(sha256_of([self._file]), RECIPE)
         self._device = device
         self._least_vocabulary = least_vocabulary
+
+    longest_text = 77
+
+    def _hear(self, windows: list[np.ndarray]) -> np.ndarray:
+        return super()._hear([by_16_bits(w) for w in windows] if self._int16 else windows)
 
     @cached_property
     def _model(self) -> Any:
@@ -98,21 +111,15 @@ class LaionMatch(ClapMatch):
         return found
 
 
+def by_16_bits(wave: np.ndarray) -> np.ndarray:
+    """Samples as 16-bit integers and back, cut at full scale and towards zero: laion-clap's way."""
+    return ((wave.clip(-1, 1) * 32767).astype(np.int16) / 32767).astype(np.float32)
+
+
 def read_state(file: Path) -> dict[str, Any]:
     """The tensors of a checkpoint, without a training wrapper's names. Raises ModelError."""
-    import pickle
-
-    import torch
-
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ModelError(
-            f"{file} cannot be read as plain tensors ({str(error)[:200]}); save its state_dict "
-            "alone with torch.save first, on a machine where you trust the file"
-        ) from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    return {k.removeprefix("module."): v for k, v in state.items() if hasattr(v, "shape")}
+    state = tensors_of(read_content(file), "state_dict")
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
 
 def renamed(state: dict[str, Any]) -> dict[str, Any]:

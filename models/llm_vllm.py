@@ -1,19 +1,21 @@
 """A model run by vLLM in this process: an LLM that reads, or an audio LLM that listens.
 
-Without settings of the user's the engine lives inside this process: where it dies, the worker dies,
-and the runner starts another and tries the rows alone. With VLLM_ENABLE_V1_MULTIPROCESSING=1 the
-engine is a child: where it dies, it is started again here, and the requests are sent one by one.
+The engine always lives inside this process. vLLM would rather have it in a child, but a caller of
+`LLM.chat` waits for ever when that child is killed (0.32). Inside, an engine that is killed takes its
+worker with it, and the runner starts another and tries the rows alone; an engine that fails with an
+error is started again here, and the requests are sent one by one.
 
 Options, behind the place: `vllm@FOLDER?max_model_len=4096&gpu_memory_utilization=0.6`.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..schemas.errors import ConfigError, ModelError
 from .hf_folder import folder_digest
@@ -28,13 +30,22 @@ DEFAULTS: Options = {
     "gpu_memory_utilization": 0.6,
     "dtype": "auto",
 }
+# Where blanks are allowed between the parts, small models write blanks to the end. vLLM wants a
+# backend named to forbid them; guidance knows more of JSON schemas than xgrammar.
+JSON_WITHOUT_BLANKS = {"backend": "guidance", "disable_any_whitespace": True}
 DEATHS_ALLOWED = 3  # in one call; what is left is then given up
 Chat = list[dict[str, Any]]
 Params = Mapping[str, Any]  # for SamplingParams, and `schema`
 
 
 class VllmEngine:
-    """`vllm.LLM`, started at first use and started again when it died; `where` as for `vllm@`."""
+    """`vllm.LLM`, started at first use and started again when it died; `where` as for `vllm@`.
+
+    A process has one engine at a time, as they share vLLM's process groups: starting another ends
+    the one before, which starts again when it is asked.
+    """
+
+    _running: ClassVar[VllmEngine | None] = None
 
     def __init__(self, kind: str, where: str, **more: Any) -> None:
         """Check that vLLM is installed. Raises ConfigError.
@@ -55,10 +66,13 @@ class VllmEngine:
         self._llm: Any = None
 
     def start(self) -> Any:
-        """The engine, started where there is none."""
+        """The engine, started where there is none. Raises ModelError."""
         if self._llm is None:
+            if VllmEngine._running is not None:
+                VllmEngine._running.stop()
+            VllmEngine._running = self
             os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
             import torch
 
             on_cpu = not torch.cuda.is_available()
@@ -67,6 +81,7 @@ class VllmEngine:
             from vllm import LLM
 
             settings: dict[str, Any] = {**self._options, **self._more}
+            settings["structured_outputs_config"] = JSON_WITHOUT_BLANKS
             if on_cpu:
                 settings |= {"dtype": "bfloat16", "enforce_eager": True}
                 del settings["gpu_memory_utilization"]
@@ -77,6 +92,16 @@ class VllmEngine:
             except (ValueError, RuntimeError, OSError) as error:
                 raise ModelError(f"vLLM cannot run {place}: {error}") from error
         return self._llm
+
+    def stop(self) -> None:
+        """End the engine and give back its memory."""
+        if self._llm is None:
+            return
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self._llm = None
+        gc.collect()
+        cleanup_dist_env_and_memory()
 
     def ask(self, chats: Sequence[Chat], params: Sequence[Params]) -> list[Said | Exception]:
         """What each chat was answered, or an Exception in its place.
@@ -129,10 +154,10 @@ class VllmEngine:
 
     @property
     def _deaths(self) -> tuple[type[Exception], ...]:
-        """What tells that the engine is of no more use: its child ended, or CUDA is broken."""
-        from vllm.v1.engine.exceptions import EngineDeadError
+        """What tells that the engine is of no more use: no memory, or CUDA is broken."""
+        from vllm import exceptions
 
-        return EngineDeadError, RuntimeError, OSError
+        return RuntimeError, OSError, getattr(exceptions, "VLLMServerError", RuntimeError)
 
     def _buried(self, death: Exception) -> ModelError:
         """Let go of a dead engine; the error for what it held."""
@@ -172,8 +197,5 @@ def _sampling(how: Mapping[str, Any]) -> Any:
 
     rest = {k: v for k, v in how.items() if k != "schema"}
     if "schema" in how:
-        rest["structured_outputs"] = StructuredOutputsParams(
-            json=how["schema"],
-            disable_any_whitespace=True,  # small models fall into blanks that never end
-        )
+        rest["structured_outputs"] = StructuredOutputsParams(json=how["schema"])
     return SamplingParams(**rest)

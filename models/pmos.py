@@ -5,7 +5,8 @@ The score is about damage (noise, clipping, lost treble, low bitrates, gaps), no
 how well it hears). `embedded-16k` hears everything at 16 kHz, so that missing treble is no damage:
 for sets that are all of a low sampling rate, and for what models of 16 kHz make. `wav2vec2@FOLDER`
 (`pmos_hf.py`) runs any wav2vec 2.0, HuBERT or WavLM regression checkpoint in the layout of
-transformers, such as `qamdt-curate models train-pmos` makes.
+transformers, such as `qamdt-curate models train-pmos` makes; `qama@FILE_OR_FOLDER` (`qama.py`) is
+the authors' scorer, `audiobox@FOLDER` a second opinion.
 Scores of two models are on different scales: never mix them in one table.
 """
 
@@ -21,8 +22,10 @@ import numpy as np
 
 from ..audio.sound import Sound
 from ..schemas.errors import WeightsMissing
+from .audiobox import AudioboxPmos
 from .pmos_hf import Wav2Vec2Pmos
 from .pmos_windows import equal_windows, of_equal_length, sane, sha256_of
+from .qama import QamaPmos
 from .ref import nowhere
 
 if TYPE_CHECKING:
@@ -160,5 +163,7 @@ def _windows(wave: np.ndarray, rate_hz: int) -> list[np.ndarray]:
 KINDS: dict[str, Callable[..., PmosModel]] = {
     "embedded": EmbeddedPmos,
     "embedded-16k": EmbeddedPmos16k,
+    "qama": QamaPmos,
     "wav2vec2": Wav2Vec2Pmos,
+    "audiobox": AudioboxPmos,
 }

@@ -1,25 +1,15 @@
 """Against the tools of others, on the same matrices. `make test-oracle` builds where they run.
 
-torch-fidelity, fadtk, frechet-audio-distance and laion-clap are installed without their own
-dependencies; what they import and these functions do not use is put there empty.
+torch-fidelity, fadtk and frechet-audio-distance are installed without their own dependencies.
 """
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
-import sys
-import types
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, ClassVar
-
 import numpy as np
 import pytest
 import torch
-from builders import music
+from oracles import AUDIO, VISION, _taken_away, oracle  # noqa: F401
 
-from qamdt.audio.sound import Sound
 from qamdt.evaluate.frechet import frechet_distance, from_moments, gaussian
 from qamdt.evaluate.kad import kid
 from qamdt.evaluate.posteriors import inception_score
@@ -33,58 +23,6 @@ SETS = {  # name: (rows, other rows, dimensions)
     "n < D": (60, 50, 128),
     "n << D": (12, 9, 128),
 }
-
-
-class _Empty(types.ModuleType):
-    """A module in which every name is there and nothing works."""
-
-    __path__: ClassVar[list[str]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (), {})
-
-
-def stand_in(*names: str) -> None:
-    """Put empty modules where nothing is installed."""
-    for name in names:
-        try:
-            __import__(name)
-        except ImportError:
-            sys.modules[name] = _Empty(name)
-            sys.modules[name].__spec__ = importlib.machinery.ModuleSpec(name, None)
-            parent, _, child = name.rpartition(".")
-            if parent:
-                setattr(sys.modules[parent], child, sys.modules[name])
-
-
-@pytest.fixture(autouse=True)
-def _taken_away() -> Iterator[None]:
-    """Stand-ins are gone after each test: a library that looks for the real one must not see them."""
-    yield
-    for name in [n for n, module in sys.modules.items() if isinstance(module, _Empty)]:
-        del sys.modules[name]
-
-
-def oracle(name: str, *stubs: str) -> Any:
-    """A module of another tool; the test is skipped where the tool is not installed."""
-    root = name.partition(".")[0]
-    try:
-        found = importlib.util.find_spec(root)
-    except ValueError:
-        found = None
-    if found is None:
-        pytest.skip(f"{root} is not installed here; `make test-oracle` has an environment with it")
-    stand_in(*stubs)
-    return importlib.import_module(name)
-
-
-VISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional",
-          "torchvision.datasets", "torchvision.models", "PIL", "PIL.Image", "requests")  # fmt: skip
-AUDIO = ("resampy", "laion_clap", "encodec", "hypy_utils", "hypy_utils.logging_utils",
-         "hypy_utils.nlp_utils", "hypy_utils.tqdm_utils", "hypy_utils.downloader", "msclap",
-         "wget")  # fmt: skip
 
 
 @pytest.fixture(params=list(SETS))
@@ -184,41 +122,3 @@ def test_kid_of_torch_fidelity() -> None:
     value, deviation = kid(x, y, subsets=20, size=100)
     assert value == pytest.approx(float(theirs["kernel_inception_distance_mean"]), rel=CLOSE)
     assert deviation == pytest.approx(float(theirs["kernel_inception_distance_std"]), rel=CLOSE)
-
-
-# --- CLAP of LAION -----------------------------------------------------------------------------
-
-TEXTS = ("torchvision.ops", "torchvision.ops.misc", "wget", "ftfy", "braceexpand", "webdataset",
-         "h5py", "sklearn", "sklearn.metrics", "pandas")  # fmt: skip
-
-
-def test_laion_file_gives_the_embeddings_of_laion_clap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """HTSAT-tiny of random weights, saved as theirs, read as ours: the same audio embedding."""
-    import transformers
-
-    from qamdt.models.laion import LaionMatch
-
-    config = transformers.RobertaConfig(
-        vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, num_hidden_layers=2
-    )
-    monkeypatch.setattr(  # theirs asks the hub; two random layers stand for it
-        transformers.RobertaModel,
-        "from_pretrained",
-        lambda *_, **__: transformers.RobertaModel(config),
-    )
-    for name in ("RobertaTokenizer", "BertTokenizer", "BartTokenizer"):
-        monkeypatch.setattr(getattr(transformers, name), "from_pretrained", lambda *_, **__: None)
-    monkeypatch.setattr(sys, "argv", sys.argv[:1])
-    torch.manual_seed(0)
-    tool = oracle("laion_clap", *VISION, *TEXTS)
-    theirs = tool.CLAP_Module(enable_fusion=False, device="cpu").eval()
-    torch.save({"state_dict": theirs.model.state_dict()}, tmp_path / "tiny.pt")
-    steps = (music(10.0, 48_000, 1) * 32767).astype(np.int16)  # theirs rounds to 16 bits, ours not
-    sound = Sound((steps / 32767).astype(np.float32), 48_000)
-    with torch.inference_mode():
-        expected = theirs.get_audio_embedding_from_data(sound.samples.copy(), use_tensor=False)
-    found = LaionMatch(str(tmp_path / "tiny.pt")).embed_audio([sound])
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert float((found * expected).sum()) > 0.99999
