@@ -164,8 +164,8 @@ def from_plain(values: Mapping[str, Any]) -> ModelConfig:
 
 
 PARITY: dict[str, Any] = {  # the released class's forms
-    "position": "sincos", "band_position": False, "decoder_position": True, "ffn": "gelu", "qk_norm": False,
-    "quality_std": 1.0,
+    "position": "sincos", "band_position": False, "decoder_position": True, "ffn": "gelu",
+    "qk_norm": False, "quality_std": 1.0,
 }  # fmt: skip
 
 SIZES: dict[str, dict[str, int]] = {
