@@ -124,7 +124,7 @@ class RefineConfig:
     echoes: int = setting(3, "originals whose merged texts may be alike before none is taken")
     echo: float = setting(0.97, "similarity from which two texts are alike")
     candidates: int = setting(1, "texts asked of the LLM a prompt, the first one greedy")
-    llm_max_tokens: int = setting(96, "longest answer of the LLM, in tokens")
+    llm_max_tokens: int = setting(200, "longest answer of the LLM, in tokens")
     prompt: str = setting("merge-v2", "prompt: a name in curate/prompts, or a file")
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from qamdt.train import model
 from qamdt.train.masking import Mask, draw_mask
 from qamdt.train.model import QAMDT, ROUND
 from qamdt.train.model_config import PARITY, SIZES, ModelConfig, from_plain, sized
+from qamdt.train.run_folder import config_of
 
 FORMS = {
     "paper": {}, "released": PARITY, "gelu": {"ffn": "gelu"},
@@ -258,5 +259,7 @@ def test_a_row_of_bands_knows_its_place() -> None:
     torch.testing.assert_close(told(*x), plain(*x))
     told.band_position.data.normal_()
     assert not torch.allclose(told(*x), plain(*x))
-    old = {k: v for k, v in plain.config.plain().items() if k != "band_position"}
-    assert from_plain(old) == plain.config
+    old = {k: v for k, v in plain.config.plain().items() if k not in ("band_position", "size")}
+    assert not config_of({"model": old}).model.band_position
+    assert config_of({"model": told.config.plain()}).model.band_position
+    assert sized("nano").band_position and not sized("nano", **PARITY).band_position

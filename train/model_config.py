@@ -159,8 +159,7 @@ def from_plain(values: Mapping[str, Any]) -> ModelConfig:
         raise ConfigError(
             f"model: no such setting {', '.join(strange)}; there are {', '.join(sorted(known))}"
         )
-    before = {"band_position": False}  # of checkpoints written before there was one
-    return ModelConfig(**{**before, **values})
+    return ModelConfig(**values)
 
 
 PARITY: dict[str, Any] = {  # the released class's forms

@@ -42,7 +42,7 @@ def where_it_ended(run: Path, config: Config, world: int, digest: str) -> Checkp
     if found is None:
         return None
     state = found.state
-    told = differences(from_plain(state["config"]), config)
+    told = differences(config_of(state["config"]), config)
     if state["world"] != world:
         told.append(f"processes: {state['world']} -> {world}")
     if state["data"] != digest:
@@ -61,5 +61,6 @@ def write_config(run: Path, config: Config) -> None:
 
 
 def config_of(plain: dict[str, Any]) -> Config:
-    """The configuration in a checkpoint's header."""
-    return from_plain(plain, source="the checkpoint's configuration")
+    """The configuration in a checkpoint's header; one of before `band_position` has none."""
+    model = {"band_position": False, **plain.get("model", {})}
+    return from_plain({**plain, "model": model}, source="the checkpoint's configuration")
