@@ -17,8 +17,8 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 
 .PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
   real-music train-pmos train-pmos-16k train-clap calibrate-tags eval-models figures-line \
-  figures-trainer figures-captions \
-  figures-evaluator figures-codec train train-codec quality-proof test-oracle quote clean
+  figures-trainer figures-captions figures-evaluator figures-codec figures-adapters train \
+  train-codec quality-proof test-oracle test-laion vllm-env test-vllm quote clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
