@@ -8,6 +8,7 @@ original" has one that can be read. Intervals resample pieces or tracks.
 clap_gain                 similarity to the audio, final less original caption, by the model that chose
 clap_worst_drop           the largest loss of one clip
 wrong_caught              wrong captions that were replaced, or for which their clips are dropped
+wrong_gone                the same, and those whose clips are dropped for whatever else
 right_kept                right captions that stayed, or were merged, and for which no clip is dropped
 broken_repaired           garbled and empty captions that were replaced by a readable one
 invented_rate             instruments named in final captions that the piece does not have
@@ -118,6 +119,9 @@ def of_rows(rows: list[Row], ending: str) -> dict[str, dict[str, Any]]:
     gains: Counts = [(r.group, _gain(r), 1.0) for r in both]
     worst = max((-_gain(r) for r in both), default=0.0)
     wrong: Counts = [(r.group, float(_caught(r)), 1.0) for r in rows if r.state == "wrong"]
+    gone: Counts = [
+        (r.group, float(_caught(r) or not r.kept), 1.0) for r in rows if r.state == "wrong"
+    ]
     right: Counts = [(r.group, float(_stayed(r)), 1.0) for r in rows if r.state == "right"]
     broken: Counts = [(r.group, float(_repaired(r)), 1.0) for r in rows if r.state in BROKEN]
     near = _nearness([r.final or "" for r in both], [r.true for r in both])
@@ -129,6 +133,7 @@ def of_rows(rows: list[Row], ending: str) -> dict[str, dict[str, Any]]:
         "clap_worst_drop": {**_figure(gains, unit), "value": abs(max(worst, 0.0)), "low": None,
                             "high": None, "unit": "cosine, largest loss of a clip"},
         "wrong_caught": _figure(wrong, "share of clips with a wrong caption"),
+        "wrong_gone": _figure(gone, "share of clips with a wrong caption"),
         "right_kept": _figure(right, "share of clips with a right caption"),
         "broken_repaired": _figure(broken, "share of clips with a garbled or empty caption"),
         "truth_gain": _figure(truth, "cosine with the true caption by MiniLM"),

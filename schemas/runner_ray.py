@@ -24,6 +24,7 @@ from .worker import Bundler, Receipt, Worker, commit
 
 DEATHS_ALLOWED = 2
 _hired: list[Any] = []  # the actors, which serve one job after another
+_local: list[bool] = []  # holds one thing while the Ray that runs was started here
 
 
 @dataclass
@@ -35,10 +36,17 @@ class Bundle:
 
 
 def start_ray(workers: int, address: str | None) -> None:
-    """Start a local Ray, or join the cluster at `address`; do nothing where it runs already."""
+    """Start a local Ray, or join the cluster at `address`; do nothing where it runs already.
+
+    One that was started here for fewer workers is started anew, up to the processors of the machine.
+    """
     if ray.is_initialized():
-        return
+        enough = _cpus() >= workers or workers > (os.cpu_count() or 1)
+        if address or not _local or enough:
+            return
+        ray.shutdown()
     _hired.clear()  # actors of a Ray that was shut down
+    _local.clear()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if address:
@@ -52,6 +60,11 @@ def start_ray(workers: int, address: str | None) -> None:
         logging_level=logging.ERROR,
         object_store_memory=128 * 2**20,  # receipts only
     )
+    _local.append(True)
+
+
+def _cpus() -> int:
+    return int(ray.cluster_resources().get("CPU", 0))
 
 
 def receipts(
@@ -64,7 +77,7 @@ def receipts(
 ) -> Iterator[Receipt]:
     """Receipts of all bundles, in the order in which they end."""
     start_ray(workers, address)
-    cpus = int(ray.cluster_resources().get("CPU", 0))
+    cpus = _cpus()
     if workers > cpus:
         raise ConfigError(
             f"--workers {workers}: Ray has {cpus} CPUs here; ask for at most {cpus}, or join a "
