@@ -36,15 +36,8 @@ DEFAULTS: Options = {"loudness_lufs": math.nan}  # nan: as it is
 FOLDS = ("qama_fold1.pt", "qama_fold2.pt", "qama_fold3.pt")
 BASE = "checkpoint_best.pt"
 HEAD = "output_layer_arch1"  # the others are of the authors' experiments
-KERNELS = (
-    10,
-    3,
-    3,
-    3,
-    3,
-    2,
-    2,
-)  # strides are not in the file: those of wav2vec 2.0 belong to these
+# Strides are not in the file: those of wav2vec 2.0 belong to these kernels.
+KERNELS = (10, 3, 3, 3, 3, 2, 2)
 HEAD_WIDTH = 64  # of an attention head, in all published sizes
 # Only pre-training uses these.
 UNUSED = re.compile(r"(quantizer|project_q|final_proj|project_inp|target_glu|mask_emb)\b")
