@@ -129,6 +129,8 @@ FETCHED: dict[str, tuple[Entry, Convert]] = {
 # name -> (file in models/weights, role, version)
 SHIPPED: dict[str, tuple[str, str, str]] = {
     "pmos-mini": ("pmos-mini.safetensors", "p-MOS: how well the audio is kept, 1..5", "1"),
+    "pmos-mini-16k": ("pmos-mini-16k.safetensors", "p-MOS of sounds of 16 kHz, 1..5", "1"),
+    "codec-mini": ("codec-mini.safetensors", "audio codec of the trainer: mel to latent", "1"),
     "clap-mini": ("clap-mini.safetensors", "audio-text match: captions against sounds", "1"),
     "tags-mini": ("tags-mini.json", "thresholds of the tagger's words", "1"),
     "tagtext-mini": ("tagtext-mini.json", "audio-text score: reference statistics of tags", "1"),
