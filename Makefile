@@ -85,7 +85,7 @@ real-music: $(VENV)/.models  ## 34 tracks of real music from Debian packages, cu
 	$(BIN)/python -m qamdt.curate.real_music --into out/real/music
 	$(BIN)/qamdt-curate run out/real/music out/real/dataset --workers $(WORKERS) $(FLAGS)
 
-train-pmos: $(VENV)/.pmos  ## label and train pmos-mini from nothing (about 90 minutes)
+train-pmos: $(VENV)/.pmos  ## label and train pmos-mini from nothing (about 2 hours)
 	$(BIN)/python -m qamdt.models.recipes.train_pmos --workers $(WORKERS)
 
 train-pmos-16k: $(VENV)/.pmos  ## the same for pmos-mini-16k, from pmos-mini's labels and first stage
@@ -173,7 +173,7 @@ train: $(VENV)/.models  ## from the demo shards to sounds to listen to: OUT/samp
 	$(BIN)/qamdt-train page $(OUT)/samples
 
 PROOF := out/proof
-quality-proof: $(VENV)/.pmos $(VENV)/.models  ## is the quality level heard? (at most 90 minutes)
+quality-proof: $(VENV)/.pmos $(VENV)/.models  ## is the quality level heard? (15 minutes once p-MOS labels are cached, else an hour)
 	$(BIN)/python -m qamdt.train.recipes.planted $(PROOF)/music
 	$(BIN)/qamdt-curate ingest $(PROOF)/music/manifest.jsonl $(PROOF)/dataset --window-s 5
 	$(BIN)/qamdt-curate score $(PROOF)/dataset --only pmos --pmos embedded-16k --workers $(WORKERS)
