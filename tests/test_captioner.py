@@ -6,14 +6,13 @@ import base64
 import io
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import soundfile as sf
 from builders import music, sine
+from loopback import JsonHandler, serving
 
 from qamdt.audio.sound import Sound
 from qamdt.models.captioner import CAPTIONERS, RATE_HZ, OpenAiCaptioner, as_wav
@@ -21,7 +20,7 @@ from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ConfigError, ModelError
 
 
-class Listener(BaseHTTPRequestHandler):
+class Listener(JsonHandler):
     """A chat server that hears: it answers with the frequency in which the sound is loudest."""
 
     bodies: ClassVar[list[dict[str, Any]]] = []
@@ -33,33 +32,18 @@ class Listener(BaseHTTPRequestHandler):
         raw = base64.b64decode(sound["input_audio"]["data"])
         wave, rate = sf.read(io.BytesIO(raw))
         if not np.any(wave):
-            return self._answer(400, {"error": "nothing to hear"})
+            return self.answer(400, {"error": "nothing to hear"})
         spectrum = np.abs(np.fft.rfft(wave))
         hertz = round(float(np.fft.rfftfreq(len(wave), 1 / rate)[int(np.argmax(spectrum))]))
         message = {"content": f" {question['text']} {hertz} Hz\n"}
-        return self._answer(200, {"choices": [{"message": message, "finish_reason": "stop"}]})
-
-    def _answer(self, code: int, body: dict[str, Any]) -> None:
-        raw = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
+        return self.answer(200, {"choices": [{"message": message, "finish_reason": "stop"}]})
 
 
 @pytest.fixture
 def address() -> Iterator[str]:
     Listener.bodies.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Listener) as where:
+        yield where
 
 
 def test_every_sound_gets_its_own_answer(address: str) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any, ClassVar
 
 import pytest
 import torch
+from loopback import JsonHandler, serving
 
 from qamdt.models import llm_vllm
 from qamdt.models.llm import LLMS
@@ -21,7 +20,7 @@ from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ConfigError, ModelError, WeightsMissing
 
 
-class Server(BaseHTTPRequestHandler):
+class Server(JsonHandler):
     """Answers a chat request with its prompt in upper case, or as the prompt's first word says."""
 
     seen: ClassVar[Counter[str]] = Counter()
@@ -44,28 +43,13 @@ class Server(BaseHTTPRequestHandler):
         message = {"role": "assistant", "content": f" {prompt.upper()}\n"}
         return self.answer(200, {"choices": [{"message": message}]})
 
-    def answer(self, code: int, body: dict[str, Any]) -> None:
-        raw = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
 
 @pytest.fixture
 def address() -> Iterator[str]:
     Server.seen.clear()
     Server.bodies.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Server) as where:
+        yield where
 
 
 def test_a_server_is_asked_and_order_is_kept(address: str) -> None:

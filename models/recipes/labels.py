@@ -8,7 +8,8 @@ The clean version is the metric's top, 4.73. `mended` lowers it for what ViSQOL 
 Clips for training and test come from different albums and composers, those for dev from other
 tracks and scores. Versions for training and dev are drawn at random; the test has a plan, two
 families of which (`UNSEEN`) occur nowhere else. `more`, the second series for training, adds gates,
-and damage done to sounds of low sampling rates.
+and damage done to sounds of low sampling rates; `wide`, the third, more varied music, masks of source
+separation and sparse coders.
 
 Work is done in parts of 16 clips: a Parquet file of labels beside a .npy file of int16 waves,
 written once, whole, and skipped when it is there. Waves are 3.4 MB a clip; those of most parts for

@@ -1,8 +1,9 @@
 """Clean music to damage: windows of real tracks and of rendered scores, split by album or composer.
 
 Real tracks come from Debian packages with free licences, fetched at set-up into a cache folder and
-never committed. A clip is a pure function of its split and number: the same on every machine that
-has the same packages.
+never committed. A clip is a function of its split and number on machines that have the same packages;
+the wave of a rendered one also depends on what its process rendered before, since the synthesizer
+keeps state.
 """
 
 from __future__ import annotations
@@ -118,8 +119,7 @@ class Clips:
         if vary and rng.random() < 0.12:
             pool = self.pools["train", bool(rng.random() < 0.5)]
             other = _cut(pool[rng.integers(len(pool))], rate_hz, rng, fonts, vary)
-            loud = [max(float(np.sqrt(np.mean(x**2))), 1e-5) for x in (samples, other)]
-            samples = samples / loud[0] + other / loud[1] * 10 ** rng.uniform(-0.8, 0)
+            samples = _laid_over(samples, other, rng)
         return samples
 
     def _wide_window(self, source: Source, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -129,8 +129,7 @@ class Clips:
         if rng.random() < 0.2:
             pool = self.pools["train", bool(rng.random() < 0.5)]
             other = self._played(pool[rng.integers(len(pool))], rate_hz, rng)
-            loud = [max(float(np.sqrt(np.mean(x**2))), 1e-5) for x in (samples, other)]
-            samples = samples / loud[0] + other / loud[1] * 10 ** rng.uniform(-0.8, 0)
+            samples = _laid_over(samples, other, rng)
         return samples
 
     def _played(self, source: Source, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -146,6 +145,12 @@ class Clips:
         events = [(max(0.0, at - from_s), c, k, v) for at, c, k, v in events if at > from_s - 2]
         pans = [int(rng.integers(20, 108)) for _ in programs]
         return play([e for e in events if e[0] < CLIP_S], programs, pans, CLIP_S, rate_hz, font)
+
+
+def _laid_over(samples: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """`samples` with `other` over it, up to 16 dB softer."""
+    loud = [max(float(np.sqrt(np.mean(x**2))), 1e-5) for x in (samples, other)]
+    return samples / loud[0] + other / loud[1] * 10 ** rng.uniform(-0.8, 0)
 
 
 def _cut(

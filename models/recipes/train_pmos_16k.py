@@ -2,10 +2,11 @@
 
     python -m qamdt.models.recipes.train_pmos_16k --cache DIR --workers 2
 
-A sound of 16 kHz has lost its treble, and for pmos-mini that is damage, which hides what else is wrong.
-Here both the sound and the clean clip it is held against are cut at 8 kHz before ViSQOL compares them:
-a clean sound of 16 kHz has the best label. The sounds are those of `labels.py`, a part of each series;
-training goes on from pmos-mini's first stage (`train_pmos.py`), which it makes when it is not there.
+A sound of 16 kHz has lost its treble, and for pmos-mini that is damage, which hides what else is
+wrong. Here both the sound and the clean clip it is held against are cut at 8 kHz before ViSQOL
+compares them: a clean sound of 16 kHz has the best label. The sounds are those of `labels.py`, a part
+of its first series; training goes on from pmos-mini's first stage (`train_pmos.py`), which it makes
+when it is not there.
 """
 
 from __future__ import annotations
