@@ -296,7 +296,7 @@ KINDS: dict[str, Degradation] = {
     "holes": Degradation(holes, 0.01, 0.6, "share of patches", logarithmic=True),
     "coder": Degradation(coarse_coder, -14, 12, "dB of step above a band's level"),
     "denoise": Degradation(denoise, 1.5, 60, "times a band's quiet level", logarithmic=True),
-    "gate": Degradation(gate, 0.2, 4, "times a band's median level", logarithmic=True),
+    "gate": Degradation(gate, 0.2, 16, "times a band's median level", logarithmic=True),
     "separation": Degradation(separation, -18, 15, "dB of the other sound above this one"),
     "sparse": Degradation(sparse, 30, 1, "dB kept below a band's strongest bin"),
     "reverb": Degradation(reverb, -24, 6, "dB against the dry sound"),

@@ -127,7 +127,7 @@ class EmbeddedPmos:
         from .pmos_front import features
 
         with torch.inference_mode():
-            heard = features(torch.from_numpy(waves)).to(self._device)
+            heard = features(torch.from_numpy(waves), self.net.config.cues).to(self._device)
             return np.asarray(self.net(heard).mos.float().cpu().numpy())
 
 

@@ -1,9 +1,9 @@
-"""What the p-MOS network hears: 128 log-mel bands and 42 cues of damage, 50 frames a second.
+"""What the p-MOS network hears: 128 log-mel bands and 133 cues of damage, 50 frames a second.
 
 Everything is a channel over time, so any length gives the same kind of input and a window is a
 slice. The level of the sound is taken out first. The cues are for what a spectrogram blurs: flat
-tops, clicks, gaps, held samples, mains hum, a pitch that wanders for all partials at once, and how
-flat the spectrum is within each of 16 bands (noise fills it, a codec or a denoiser tears holes).
+tops, clicks, gaps, held samples, mains hum, a pitch that wanders for all partials at once, and the
+texture of the spectrum (`pmos_texture.py`: noise fills it, a codec or a denoiser tears holes).
 
 Shapes: B sounds, T samples, N = T // 960 frames.
 """
@@ -16,38 +16,45 @@ from functools import lru_cache
 import torch
 import torchaudio
 
-VERSION = 3  # of what `features` gives; stored features of another version are made again
+from .pmos_texture import FLOOR, TEXTURES, flatness, textures
+
+VERSION = 4  # of what `features` gives; stored features of another version are made again
 RATE_HZ = 48000
 HOP = 960  # 20 ms
 FFT = 2048
 MELS = 128
-CUES = 42
+BASIC_CUES = 42
+CUES = BASIC_CUES + TEXTURES + 3
 MIN_S = 1.0
 BLOCK = 120  # 2.5 ms, eight a frame
 SLOWER = 20  # to 2400 Hz, for hum
 TO_8K = 6
-FLAT = 16  # bands whose flatness is heard
 PITCH_FFT = 1024  # 128 ms at 8 kHz
 PITCH_BINS = (20, 320)  # 156 to 2500 Hz
 HUM_BASES_HZ = [base * (1 + cents) for base in (50.0, 60.0) for cents in
                 (-0.004, -0.002, 0.0, 0.002, 0.004)]  # fmt: skip
 
 
-def features(waves: torch.Tensor) -> torch.Tensor:
-    """float32 [B, MELS + CUES, N] of `waves` float32 [B, T] mono at RATE_HZ, T >= 1 s.
+def features(waves: torch.Tensor, cues: int = CUES) -> torch.Tensor:
+    """float32 [B, MELS + cues, N] of `waves` float32 [B, T] mono at RATE_HZ, T >= 1 s.
 
-    Row by row: a row depends on its own wave alone. Silence gives finite numbers.
+    cues: CUES, or BASIC_CUES to leave the textures out. Row by row: a row depends on its own wave
+    alone. Silence gives finite numbers.
     """
     frames = waves.shape[1] // HOP
-    return torch.cat([_features(wave[None, : frames * HOP], frames) for wave in waves])
+    rows = [_features(wave[None, : frames * HOP], frames, cues > BASIC_CUES) for wave in waves]
+    return torch.cat(rows)
 
 
-def _features(waves: torch.Tensor, frames: int) -> torch.Tensor:
+def _features(waves: torch.Tensor, frames: int, textured: bool) -> torch.Tensor:
     """`features` of one wave [1, T]: one at a time stays in the processor's cache."""
     waves = waves / waves.square().mean(1, keepdim=True).sqrt().clamp_min(1e-6)
     power = _power(waves, frames)
+    log_power = torch.log10(power[0] + FLOOR)
     channels = [_log_mel(power), _block_cues(waves, frames), _edge_cues(waves, frames),
-                _hum_cues(waves, frames), _pitch_cues(waves, frames), _flatness(power)]  # fmt: skip
+                _hum_cues(waves, frames), _pitch_cues(waves, frames), flatness(log_power)]  # fmt: skip
+    if textured:
+        channels += [textures(log_power, waves[0]), _treble_cues(waves, frames)]
     return torch.cat(channels, 1)
 
 
@@ -73,25 +80,6 @@ def _power(waves: torch.Tensor, frames: int) -> torch.Tensor:
 def _log_mel(power: torch.Tensor) -> torch.Tensor:
     """log10 of mel power, the whole sound having RMS 1, scaled to about -2..1: [B, MELS, N]."""
     return torch.log10(power @ _mel_filters() + 1e-10).transpose(1, 2) / 3 + 1
-
-
-@lru_cache(maxsize=1)
-def _flat_bands() -> torch.Tensor:
-    """[FFT / 2 + 1, FLAT]: the mean over the bins of each of FLAT bands, 150 Hz to 22 kHz."""
-    edges = torch.logspace(math.log10(150), math.log10(22000), FLAT + 1) * FFT / RATE_HZ
-    bins = torch.arange(FFT // 2 + 1)[:, None]
-    inside = ((bins >= edges[:-1].round()) & (bins < edges[1:].round())).float()
-    return inside / inside.sum(0)
-
-
-def _flatness(power: torch.Tensor) -> torch.Tensor:
-    """log10 of geometric over arithmetic mean power in each band, over 2: [B, FLAT, N].
-
-    Noise gives -.125, tones and holes less. The floor is that of 16-bit music.
-    """
-    lifted = power + 1e-8
-    flat = torch.log10(lifted) @ _flat_bands() - torch.log10(lifted @ _flat_bands())
-    return flat.transpose(1, 2) / 2
 
 
 def _log(x: torch.Tensor, floor: float = 1e-8) -> torch.Tensor:
@@ -134,6 +122,17 @@ def _edge_cues(waves: torch.Tensor, frames: int) -> torch.Tensor:
         _log(_share(flat), 1e-3) + 2, _share(one * two < 0), _log(ordinary_step[..., 0]) / 3,
     ]  # fmt: skip
     return torch.stack(cues, 1)
+
+
+def _treble_cues(waves: torch.Tensor, frames: int) -> torch.Tensor:
+    """Three cues from the treble's energy in 2.5 ms blocks, against its least: attacks that a codec
+    smears forwards: [B, 3, N]."""
+    bend = torch.nn.functional.pad(waves.diff(n=3, dim=1), (3, 0))
+    energy = _log(bend.view(len(waves), frames, HOP // BLOCK, BLOCK).square().mean(3))
+    before = torch.nn.functional.pad(energy.flatten(1), (1, 0), mode="replicate")[:, :-1]
+    jumps = (energy.flatten(1) - before).view_as(energy)
+    span = energy.amax(2) - energy.amin(2)
+    return torch.stack([span / 4, jumps.amax(2) / 4, jumps.amin(2) / 4], 1)
 
 
 def _share(true: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ the whole window (bands, cues); a wav2vec 2.0 encoder lets them talk; mean, spre
 over time are pooled. From there the network guesses the similarity in each of the teacher's 32
 bands, and from both the score. One further head exists for training alone: which damage it is.
 
-Shapes: B sounds, C = MELS + CUES channels, N frames of 20 ms, L tokens of 160 ms, D width.
+Shapes: B sounds, C = MELS + cues channels, N frames of 20 ms, L tokens of 160 ms, D width.
 """
 
 from __future__ import annotations
@@ -18,22 +18,28 @@ from torch import nn
 from transformers import Wav2Vec2Config
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2EncoderStableLayerNorm
 
-from .pmos_front import CUES, MELS
+from .pmos_front import BASIC_CUES, MELS
 
 MIDDLE_MOS = 3.5  # the score of an untrained network
 
 
 @dataclass(frozen=True)
 class NetConfig:
-    """Sizes of the network; `kinds` are the names of the damage head's outputs."""
+    """Sizes of the network; `kinds` are the names of the damage head's outputs.
+
+    cues: how many of the front end's cues it hears, CUES or BASIC_CUES.
+    """
 
     kinds: tuple[str, ...]
+    cues: int = BASIC_CUES
+    cue_width: int = 64
     width: int = 160
     layers: int = 4
     heads: int = 4
     inner: int = 640
     bands: int = 32
     dropout: float = 0.1
+    cue_dropout: float = 0.0  # share of cues not heard at all in a training example
 
     def plain(self) -> dict[str, object]:
         return asdict(self) | {"kinds": list(self.kinds)}
@@ -48,7 +54,10 @@ class Heard(NamedTuple):
 
 
 class PmosNet(nn.Module):
-    """`forward(features [B, C, N]) -> Heard`; any N of at least 50 frames (1 s)."""
+    """`forward(features [B, C or more, N]) -> Heard`; any N of at least 50 frames (1 s).
+
+    Channels beyond C are not heard: features with all cues serve a network of basic ones.
+    """
 
     center: torch.Tensor  # [C, 1], the mean and
     scale: torch.Tensor  # the deviation of every channel in the training data
@@ -57,20 +66,21 @@ class PmosNet(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.register_buffer("center", torch.zeros(MELS + CUES, 1))
-        self.register_buffer("scale", torch.ones(MELS + CUES, 1))
+        self.register_buffer("center", torch.zeros(MELS + config.cues, 1))
+        self.register_buffer("scale", torch.ones(MELS + config.cues, 1))
         self.stem = nn.Sequential(
             nn.Conv2d(1, 24, 5, stride=4, padding=2), nn.GELU(), nn.GroupNorm(1, 24),
             nn.Conv2d(24, 48, 3, stride=2, padding=1), nn.GELU(),
         )  # fmt: skip
         self.mel_token = nn.Linear(48 * MELS // 8, width)
+        self.some_cues = nn.Dropout1d(config.cue_dropout)
         self.cue_token = nn.Sequential(
-            nn.Conv1d(CUES, 64, 5, stride=4, padding=2),
+            nn.Conv1d(config.cues, config.cue_width, 5, stride=4, padding=2),
             nn.GELU(),
-            nn.Conv1d(64, width, 3, stride=2, padding=1),
+            nn.Conv1d(config.cue_width, width, 3, stride=2, padding=1),
         )
         self.bands_token = _statistics_token(7 * MELS - 1, width, config.dropout)
-        self.cues_token = _statistics_token(6 * CUES, width, config.dropout)
+        self.cues_token = _statistics_token(6 * config.cues, width, config.dropout)
         self.encoder = Wav2Vec2EncoderStableLayerNorm(_encoder_config(config))
         self.attention = nn.Linear(width, 1)
         self.pooled = nn.Sequential(
@@ -82,8 +92,8 @@ class PmosNet(nn.Module):
         nn.init.constant_(self.mos.bias, MIDDLE_MOS)
 
     def forward(self, features: torch.Tensor) -> Heard:
-        x = (features - self.center) / self.scale  # [B, C, N]
-        mels, cues = x[:, :MELS], x[:, MELS:]
+        x = (features[:, : len(self.center)] - self.center) / self.scale  # [B, C, N]
+        mels, cues = x[:, :MELS], self.some_cues(x[:, MELS:])
         tokens = self.mel_token(self.stem(mels[:, None]).flatten(1, 2).transpose(1, 2))  # [B, L, D]
         tokens = tokens + self.cue_token(cues).transpose(1, 2)
         prefix = [self.bands_token(_band_statistics(mels)), self.cues_token(_cue_statistics(cues))]

@@ -13,14 +13,13 @@ from qamdt.audio.degrade import KINDS
 from qamdt.models.pmos_front import CUES, MELS, features
 from qamdt.models.recipes import pmos_eval
 from qamdt.models.recipes.labels import (
-    OF_SERIES,
     PENALTIES,
     TOP,
     UNSEEN,
     WEIGHTS,
-    WEIGHTS_MORE,
-    WEIGHTS_WIDE,
+    WEIGHTS_TEST,
     damaged,
+    label,
     mended,
     plans,
 )  # fmt: skip
@@ -28,6 +27,7 @@ from qamdt.models.recipes.pmos_data import DAMAGES, Examples, hear_all
 from qamdt.models.recipes.references import SPLITS, Clip, Source
 from qamdt.models.recipes.train_pmos import Stage, Training
 from qamdt.models.recipes.train_pmos_16k import narrowed
+from qamdt.models.recipes.visqol_fast import FastVisqol
 from qamdt.schemas.errors import ConfigError
 
 torch.set_num_threads(1)
@@ -48,11 +48,22 @@ def test_plans(split: str) -> None:
             assert names and len(names) == len(severities)
             assert all(0 <= s <= 1 for s in severities)
             kinds |= set(names)
-    assert kinds - {"nothing"} == set(OF_SERIES.get(split, WEIGHTS)) | (
-        set(UNSEEN) if split == "test" else set()
-    )
-    assert not set(UNSEEN) & (set(WEIGHTS_MORE) | set(WEIGHTS_WIDE) | set(DAMAGES))
-    assert set(WEIGHTS_WIDE) | set(UNSEEN) == set(KINDS)
+    wanted = set(WEIGHTS_TEST) | set(UNSEEN) if split == "test" else set(WEIGHTS)
+    assert kinds - {"nothing"} == wanted
+    assert not set(UNSEEN) & (set(WEIGHTS) | set(DAMAGES))
+    assert set(WEIGHTS) | set(UNSEEN) == set(KINDS)
+
+
+def test_a_version_of_which_nothing_is_left_is_labelled_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ViSQOL has no answer for silence: the label is 1."""
+    pytest.importorskip("visqol")
+    wave = music(1, 5.0, 48000)[0]
+    made = [("clean", ([], [])), ("drawn", (["gate"], [1.0]))]
+    monkeypatch.setattr("qamdt.models.recipes.labels.versions", lambda _: (made, [wave, 0 * wave]))
+    examples, _ = label(clip(), FastVisqol(quick=True))
+    assert [e.visqol for e in examples] == [TOP, 1.0]
 
 
 def test_a_version_is_the_same_each_time() -> None:
@@ -104,14 +115,14 @@ def test_examples_keep_rows_and_features_together(folder: Path, tmp_path: Path) 
 def test_training_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
     """Six steps at once, and three, a checkpoint and three more in a new process's state: same bits."""
     examples = Examples(folder, "train")
-    whole = Training(examples, Stage(("train",), 6, 1e-3), seed=1)
+    whole = Training(examples, Stage(6, 1e-3), seed=1)
     for _ in range(6):
         whole.step()
-    first = Training(examples, Stage(("train",), 6, 1e-3), seed=1)
+    first = Training(examples, Stage(6, 1e-3), seed=1)
     for _ in range(3):
         first.step()
     first.save(tmp_path / "checkpoint.pt")
-    second = Training(examples, Stage(("train",), 6, 1e-3), seed=99)
+    second = Training(examples, Stage(6, 1e-3), seed=99)
     second.load(tmp_path / "checkpoint.pt")
     for _ in range(3):
         second.step()

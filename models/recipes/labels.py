@@ -7,9 +7,8 @@ The clean version is the metric's top, 4.73. `mended` lowers it for what ViSQOL 
 
 Clips for training and test come from different albums and composers, those for dev from other
 tracks and scores. Versions for training and dev are drawn at random; the test has a plan, two
-families of which (`UNSEEN`) occur nowhere else. `more`, the second series for training, adds gates,
-and damage done to sounds of low sampling rates; `wide`, the third, more varied music, masks of source
-separation and sparse coders.
+families of which (`UNSEEN`) occur nowhere else. Some clips for training and dev are damaged at a low
+sampling rate, so that low rates are not clean but differ in what else is wrong.
 
 Work is done in parts of 16 clips: a Parquet file of labels beside a .npy file of int16 waves,
 written once, whole, and skipped when it is there. Waves are 3.4 MB a clip; those of most parts for
@@ -31,23 +30,22 @@ import soxr
 
 from ...audio.degrade import KINDS, degrade
 from ..pmos import CEILING
-from .references import CLIP_S, SPLITS, TRAINING, Clip, Clips
+from .references import CLIP_S, SPLITS, Clip, Clips
 from .visqol_fast import BANDS, FastVisqol
 
-RECIPE = "pmos-mini/3"
+RECIPE = "pmos-mini/4"
 SEED = 20152
 RATE_HZ = 48000
 FRAMES = int(CLIP_S * RATE_HZ)
 CLIPS_A_PART = 16
-PARTS = {"test": 25, "dev": 16, "train": 420, "more": 100, "wide": 200}  # of CLIPS_A_PART clips
+PARTS = {"test": 25, "dev": 16, "train": 560}  # of CLIPS_A_PART clips
 WAVES_KEPT = {"test": 25, "dev": 16, "train": 150}  # of so many first parts: 3.4 MB a clip
 VERSIONS = 7  # of a clip for training: the clean one and six more
 TOP = CEILING  # ViSQOL's score of a sound against itself
 
 # MOS taken off at severity 1, in proportion to severity (0..1 between the mildest and the worst
 # level of audio/degrade.py). ViSQOL compares spectra frame by frame: it gives 4.6 to a speed that
-# wanders by 3%, to hum as loud as the music and to short gaps. The figures are our judgement; the
-# first stage of training takes off more (`train_pmos.STAGES`).
+# wanders by 3%, to hum as loud as the music and to short gaps. The figures are our judgement.
 PENALTIES = {"hum": 0.5, "wow": 0.9, "dropout": 0.4}
 
 WEIGHTS_TEST = {  # how often a kind is drawn
@@ -55,12 +53,11 @@ WEIGHTS_TEST = {  # how often a kind is drawn
     "limit": 0.6, "dropout": 1.0, "bits": 1.0, "reverb": 1.0, "lowpass": 1.4, "telephone": 0.6,
     "alias": 0.8, "mp3": 1.6, "vorbis": 0.6, "opus": 0.8, "aac": 1.2,
 }  # fmt: skip
-WEIGHTS = WEIGHTS_TEST | {"holes": 0.6, "coder": 1.6}  # for training and dev
-WEIGHTS_MORE = WEIGHTS | {"gate": 3.0}  # of the clips in `more`
-WEIGHTS_WIDE = WEIGHTS | {"gate": 1.0, "separation": 2.5, "sparse": 2.0, "limit": 1.0}
-OF_SERIES = {"test": WEIGHTS_TEST, "more": WEIGHTS_MORE, "wide": WEIGHTS_WIDE}  # WEIGHTS else
-PAIRS = {"wide": 0.25}  # share of versions with two kinds of damage; .13 else
-LOW_RATE_CLIPS = {"more": 0.6, "wide": 0.15}  # share of clips damaged at a low sampling rate
+WEIGHTS = WEIGHTS_TEST | {  # for training and dev
+    "limit": 1.0, "holes": 0.6, "coder": 1.4, "gate": 1.3, "separation": 1.2, "sparse": 0.9,
+}  # fmt: skip
+TWO_AT_ONCE = 0.13  # share of versions with two kinds of damage
+LOW_RATE = 0.15  # share of clips damaged at a low sampling rate
 LOW_RATES_HZ = (11025, 16000, 22050, 24000, 32000)
 UNSEEN = ("companding", "denoise")  # for the test alone
 CODECS = ("mp3", "vorbis", "opus", "aac")
@@ -73,7 +70,7 @@ class Example:
     """One version of one clip. `kinds` and `severities` (0..1) are empty for the clean version.
 
     role: why a version of the test is there (clean, fresh, ladder, unseen, strong); `drawn` else.
-    visqol: NaN where it was not asked for or had no answer. similarity: its 32 bands, 0..1.
+    visqol: NaN where it was not asked for, 1 where only silence is left. similarity: its 32 bands, 0..1.
     """
 
     split: str
@@ -90,12 +87,10 @@ class Example:
     similarity: list[float] = field(default_factory=lambda: [1.0] * BANDS)
 
 
-def drawn(
-    rng: np.random.Generator, weights: dict[str, float] = WEIGHTS, pairs: float = 0.13
-) -> Plan:
-    """One kind, or in a share of `pairs` two milder ones."""
+def drawn(rng: np.random.Generator, weights: dict[str, float] = WEIGHTS) -> Plan:
+    """One kind, or in a share of TWO_AT_ONCE two milder ones."""
     names, odds = list(weights), np.array(list(weights.values()))
-    count = 2 if rng.random() < pairs else 1
+    count = 2 if rng.random() < TWO_AT_ONCE else 1
     kinds = [str(k) for k in rng.choice(names, count, replace=False, p=odds / odds.sum())]
     return kinds, [float(rng.uniform(0, 1 if count == 1 else 0.7)) for _ in kinds]
 
@@ -115,11 +110,10 @@ def plans(split: str, rng: np.random.Generator) -> list[tuple[str, Plan]]:
         found += [("unseen", ([kind], [float(rng.uniform(0, 1))])) for kind in UNSEEN]
         strong = ("hum", "wow", "dropout")
         return found + [("strong", ([kind], [float(rng.uniform(0.6, 1))])) for kind in strong]
-    weights, pairs = OF_SERIES.get(split, WEIGHTS), PAIRS.get(split, 0.13)
-    climbs = ladder(rng, 3, weights) if rng.random() < 0.35 else []
+    climbs = ladder(rng, 3) if rng.random() < 0.35 else []
     found += [("drawn", step) for step in climbs]
     while len(found) < VERSIONS:
-        found.append(("drawn", drawn(rng, weights, pairs)))
+        found.append(("drawn", drawn(rng)))
     if rng.random() < 0.15:
         found[-1] = ("drawn", (["nothing"], [1.0]))
     return found
@@ -160,7 +154,7 @@ def versions(clip: Clip) -> tuple[list[tuple[str, Plan]], list[np.ndarray]]:
     if clip.number % 4 < 2:  # half of all clips are mono for the codecs too
         clip = replace(clip, samples=clip.samples.mean(0, keepdims=True))
     low = clip
-    if clip.split in LOW_RATE_CLIPS and rng.random() < LOW_RATE_CLIPS[clip.split]:
+    if clip.split != "test" and rng.random() < LOW_RATE:
         low = at_rate(clip, int(rng.choice(LOW_RATES_HZ)))
     return todo, [damaged(low if plan[0] else clip, plan, rng) for _, plan in todo]
 
@@ -184,6 +178,8 @@ def label(clip: Clip, teacher: FastVisqol) -> tuple[list[Example], np.ndarray]:
     answers = dict(zip(ask, teacher.measure(waves[0], [waves[k] for k in ask]), strict=True))
     answers[0] = TOP, np.ones(BANDS, np.float32)
     missing = np.nan, np.full(BANDS, np.nan, np.float32)
+    silent = 1.0, np.zeros(BANDS, np.float32)  # no answer: nothing of the music is left
+    answers = {k: silent if np.isnan(answer[0]) else answer for k, answer in answers.items()}
     examples = []
     for k, (role, (kinds, severities)) in enumerate(todo):
         visqol, similarity = answers.get(k, missing)
@@ -239,7 +235,7 @@ def _work(cache: Path, then: Then | None, todo: tuple[str, int]) -> None:
     """Label one part in this process."""
     split, part = todo
     clips, exact, quick = _tools(cache)
-    teacher = quick if split in TRAINING else exact
+    teacher = quick if split == "train" else exact
     path = write_part(folder_of(cache), split, part, clips, teacher)
     if then:
         then(path)

@@ -1,9 +1,7 @@
 """Clean music to damage: windows of real tracks and of rendered scores, split by album or composer.
 
 Real tracks come from Debian packages with free licences, fetched at set-up into a cache folder and
-never committed. A clip is a function of its split and number on machines that have the same packages;
-the wave of a rendered one also depends on what its process rendered before, since the synthesizer
-keeps state.
+never committed. A clip is a function of its split and number on machines that have the same packages.
 """
 
 from __future__ import annotations
@@ -23,8 +21,8 @@ from .guitars import guitar
 from .scores import TEST_COMPOSERS, Score, load_scores, more_soundfonts, play, render, soundfonts
 
 CLIP_S = 5.0
-SPLITS = ("train", "dev", "test", "more", "wide")
-TRAINING = ("train", "more", "wide")  # three series of clips from the same tracks
+SPLITS = ("train", "dev", "test")
+WIDE = 0.5  # share of clips for training and dev that are of more varied music
 PACKAGES = {  # package -> is it held out for the test?
     "fretsonfire-songs-muldjord": False,
     "nexuiz-music": False,
@@ -93,11 +91,11 @@ class Clips:
         """
         rng = np.random.default_rng([self.seed, SPLITS.index(split), number])
         rendered = number % 2 == 1
-        pool = self.pools["train" if split in TRAINING else split, rendered]
+        pool = self.pools[split, rendered]
         rate_hz = int(rng.choice([44100, 48000]))
         while True:
             source = pool[rng.integers(len(pool))]
-            if split == "wide":
+            if split != "test" and rng.random() < WIDE:
                 samples = self._wide_window(source, rate_hz, rng)
             else:
                 samples = self._window(source, rate_hz, rng, vary=split != "test")
@@ -192,11 +190,11 @@ def _vary(
     if rng.random() < 0.35:
         samples = _tilt(samples, rate_hz, rng)
         done.append("tone")
-    sometimes(0.15 if rendered else 0.03, "reverb", -22, -10)
-    sometimes(0.08, "limit", 2, 8)
+    sometimes(0.08 if rendered else 0.02, "reverb", -24, -12)
+    sometimes(0.05, "limit", 2, 6)
     sometimes(0.05, "lowpass", 15500, 18500)
-    sometimes(0.06, "mp3", 224, 320)
-    sometimes(0.06, "vorbis", 0.7, 0.95)
+    sometimes(0.04, "mp3", 256, 320)
+    sometimes(0.04, "vorbis", 0.8, 0.95)
     if rng.random() < 0.08:
         samples = _rest(samples, rate_hz, rng)
         done.append("rest")

@@ -217,5 +217,6 @@ def play(
             synth.noteon(channel, pitch, velocity)
         else:
             synth.noteoff(channel, pitch)
-    synth.sounds_off()  # the next piece begins in silence
+    synth.sounds_off()
+    synth.generate(rate_hz // 5)  # voices take some milliseconds to end: not into the next piece
     return np.concatenate(blocks).reshape(-1, 2).T.copy()

@@ -8,10 +8,8 @@ teacher's scale ends at 4.73: a label there means "better than that can tell" (c
 Tobin 1958) and is learned as at least 4.85, so that most clean sounds pass the ceiling; above 5 there
 is a weak pull back. The weights written are an exponential mean over steps.
 
-Two stages: the first series of clips, then all three together at a lower rate (`labels.py`: the
-others add gates, low sampling rates, masks of separators, and more varied music). A run is repeated
-exactly by the same seed, steps and labels (one thread computes); one that was stopped goes on from
-its last checkpoint in the cache.
+A run is repeated exactly by the same seed, steps and labels (one thread computes); one that was stopped
+goes on from its last checkpoint in the cache.
 """
 
 from __future__ import annotations
@@ -19,45 +17,36 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-from ...schemas.errors import ConfigError
 from ..pmos import CEILING, WEIGHTS
+from ..pmos_front import CUES
 from ..pmos_net import Heard, NetConfig, PmosNet
 from . import labels
 from .checkpointed import Checkpointed
-from .labels import PENALTIES
 from .pmos_data import DAMAGES, Batch, Examples, hear, hear_all
 from .pmos_eval import summary
-from .references import TRAINING
 
 CLIPS, VERSIONS = 6, 4
 DECAY, EMA = 0.05, 0.999
-SAVE_EVERY = 500
+SAVE_EVERY, TELL_EVERY = 500, 2000
 TOP, TOP_PULL = 4.85, 5.0  # what a label at the ceiling is learned as: at least, at most
 LIFT = 0.03  # added in the end: more clean sounds pass the ceiling (dev Spearman .852 -> .864)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Which series of clips, how many steps, the highest learning rate, and what is taken off the
-    labels of damage that the teacher hardly hears."""
+    """How many steps, and the highest learning rate."""
 
-    splits: tuple[str, ...]
     steps: int
     rate: float
-    penalties: Mapping[str, float] = field(default_factory=lambda: PENALTIES)
 
 
-STAGES = (
-    Stage(("train",), 14000, 1e-3, {"hum": 0.9, "wow": 0.9, "dropout": 0.9}),
-    Stage(TRAINING, 12000, 7e-4),
-)
+STAGE = Stage(24000, 1e-3)
 DATA = (
     "5 s windows of music from Debian packages fretsonfire-songs-muldjord, nexuiz-music and "
     "singularity-music and of music21 corpus scores rendered with TimGM6mb, FluidR3, OPL3 and "
@@ -93,14 +82,14 @@ def rate_at(step: int, stage: Stage) -> float:
 
 
 class Training(Checkpointed):
-    """A stage of the training of one network."""
+    """The training of one network."""
 
     def __init__(
         self, examples: Examples, stage: Stage, seed: int, start: PmosNet | None = None
     ) -> None:
         torch.manual_seed(seed)
         self.examples, self.stage = examples, stage
-        net = PmosNet(NetConfig(kinds=DAMAGES))
+        net = PmosNet(NetConfig(kinds=DAMAGES, cues=CUES, cue_width=96, cue_dropout=0.15))
         net.center, net.scale = examples.center_and_scale()
         if start:
             net.load_state_dict(start.state_dict())
@@ -119,7 +108,10 @@ def train(
     examples: Examples, dev: Examples, stage: Stage, seed: int, checkpoint: Path,
     start: PmosNet | None = None,
 ) -> PmosNet:  # fmt: skip
-    """The averaged network of one stage; goes on from `checkpoint` when there is one, and keeps it."""
+    """The averaged network; goes on from `checkpoint` when there is one, and keeps it there.
+
+    start: the network to begin with, of the same sizes; None is a new one.
+    """
     from tqdm import tqdm
 
     training = Training(examples, stage, seed, start)
@@ -129,8 +121,10 @@ def train(
         while training.done < stage.steps:
             loss = training.step()
             bar.update()
-            if training.done % SAVE_EVERY == 0 or training.done == stage.steps:
+            last = training.done == stage.steps
+            if training.done % SAVE_EVERY == 0 or last:
                 training.save(checkpoint)
+            if training.done % TELL_EVERY == 0 or last:
                 told = summary(training.trained(), dev)
                 bar.write(f"step {training.done} loss {loss:.3f} dev {told}")
     net: PmosNet = training.trained()
@@ -138,21 +132,15 @@ def train(
 
 
 def train_all(folder: Path, seed: int) -> PmosNet:
-    """All stages in turn, each from where the one before ended."""
-    dev = Examples(folder, "dev")
-    net, name = None, f"checkpoint-{seed}"
-    for stage in STAGES:
-        name += f"-{stage.steps}"
-        examples = Examples(folder, *stage.splits, penalties=stage.penalties)
-        print(f"{len(examples)} examples for training, {len(dev)} for dev", flush=True)
-        net = train(examples, dev, stage, seed, folder / f"{name}.pt", net)
-    if net is None:
-        raise ConfigError("STAGES is empty: nothing to train")
-    return net
+    """pmos-mini before its lift, from the labels in `folder`."""
+    examples, dev = Examples(folder, "train"), Examples(folder, "dev")
+    print(f"{len(examples)} examples for training, {len(dev)} for dev", flush=True)
+    checkpoint = folder / f"checkpoint-{seed}-{STAGE.steps}.pt"
+    return train(examples, dev, STAGE, seed, checkpoint)
 
 
 def save(
-    net: PmosNet, path: Path, seed: int, stages: tuple[Stage, ...] = STAGES, note: str = "",
+    net: PmosNet, path: Path, seed: int, stages: tuple[Stage, ...] = (STAGE,), note: str = "",
     lift: float = 0.0,
 ) -> None:  # fmt: skip
     """The weights in float16, scores lifted by `lift`, and in the header what they are and what made

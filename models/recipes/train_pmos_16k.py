@@ -4,9 +4,8 @@
 
 A sound of 16 kHz has lost its treble, and for pmos-mini that is damage, which hides what else is
 wrong. Here both the sound and the clean clip it is held against are cut at 8 kHz before ViSQOL
-compares them: a clean sound of 16 kHz has the best label. The sounds are those of `labels.py`, a part
-of its first series; training goes on from pmos-mini's first stage (`train_pmos.py`), which it makes
-when it is not there.
+compares them: a clean sound of 16 kHz has the best label. The sounds are some of those of `labels.py`;
+training goes on from pmos-mini before its lift (`train_pmos.py`), which it makes when it is not there.
 """
 
 from __future__ import annotations
@@ -25,11 +24,12 @@ import torch
 from ..pmos import NARROW_HZ, WEIGHTS_16K, EmbeddedPmos
 from . import labels
 from .pmos_data import Examples, hear, hear_all, heard_path
-from .train_pmos import STAGES, Stage, save, train
+from .train_pmos import STAGE as WIDE_STAGE
+from .train_pmos import Stage, save, train, train_all
 from .visqol_fast import FastVisqol
 
 PARTS = {"test": 25, "dev": 12, "train": 150}  # of those of labels.PARTS
-STAGE = Stage(("train",), 4000, 5e-4)
+STAGE = Stage(4000, 5e-4)
 
 
 def folder_of(cache: Path) -> Path:
@@ -56,7 +56,7 @@ def label_part(cache: Path, todo: tuple[str, int]) -> Path:
     table = pd.read_parquet(labels.folder_of(cache) / name)
     kept = np.load((labels.folder_of(cache) / name).with_suffix(".npy"), mmap_mode="r")
     waves = [narrowed(wave.astype(np.float32) / 32768) for wave in kept]
-    teacher = _teacher(split in labels.TRAINING)
+    teacher = _teacher(split == "train")
     visqol, similarity = table["visqol"].to_numpy().copy(), list(table["similarity"])
     for _, rows in table.groupby("clip"):
         ask = [k for k in rows.index[1:] if np.isfinite(visqol[k])]
@@ -108,22 +108,17 @@ def main() -> None:
     given = parser.parse_args()
     folder = label_all(given.cache, given.workers)
     torch.set_num_threads(1)
-    wide, first = labels.folder_of(given.cache), STAGES[0]
-    hear_all(wide, "train", given.workers)
-    clips = Examples(wide, *first.splits, penalties=first.penalties)
-    start = train(
-        clips, Examples(wide, "dev"), first, given.seed,
-        wide / f"checkpoint-{given.seed}-{first.steps}.pt",
-    )  # fmt: skip
+    wide = labels.folder_of(given.cache)
+    hear_all(wide, workers=given.workers)
     net = train(
-        Examples(folder, *STAGE.splits), Examples(folder, "dev"), STAGE, given.seed,
-        folder / f"checkpoint-{given.seed}-{STAGE.steps}.pt", start,
+        Examples(folder, "train"), Examples(folder, "dev"), STAGE, given.seed,
+        folder / f"checkpoint-{given.seed}-{STAGE.steps}.pt", train_all(wide, given.seed),
     )  # fmt: skip
     save(
         net,
         given.out,
         given.seed,
-        (first, STAGE),
+        (WIDE_STAGE, STAGE),
         note="; all cut at 8 kHz before they are labelled",
     )
     print(f"wrote {given.out}; `make eval-models` measures it")
