@@ -88,7 +88,7 @@ real-music: $(VENV)/.models  ## 34 tracks of real music from Debian packages, cu
 train-pmos: $(VENV)/.pmos  ## label and train pmos-mini from nothing (about 2 hours)
 	$(BIN)/python -m qamdt.models.recipes.train_pmos --workers $(WORKERS)
 
-train-pmos-16k: $(VENV)/.pmos  ## the same for pmos-mini-16k, from pmos-mini's labels and first stage
+train-pmos-16k: $(VENV)/.pmos  ## the same for pmos-mini-16k, from pmos-mini and its labels
 	$(BIN)/python -m qamdt.models.recipes.train_pmos_16k --workers $(WORKERS)
 
 train-clap: $(VENV)/.pmos $(VENV)/.models  ## render and train clap-mini from nothing

@@ -16,7 +16,7 @@ from functools import lru_cache
 import torch
 import torchaudio
 
-from .pmos_texture import FLOOR, TEXTURES, flatness, textures
+from .pmos_texture import TEXTURES, flatness, spectrum, textures
 
 VERSION = 4  # of what `features` gives; stored features of another version are made again
 RATE_HZ = 48000
@@ -50,11 +50,11 @@ def _features(waves: torch.Tensor, frames: int, textured: bool) -> torch.Tensor:
     """`features` of one wave [1, T]: one at a time stays in the processor's cache."""
     waves = waves / waves.square().mean(1, keepdim=True).sqrt().clamp_min(1e-6)
     power = _power(waves, frames)
-    log_power = torch.log10(power[0] + FLOOR)
+    long = spectrum(power[0])
     channels = [_log_mel(power), _block_cues(waves, frames), _edge_cues(waves, frames),
-                _hum_cues(waves, frames), _pitch_cues(waves, frames), flatness(log_power)]  # fmt: skip
+                _hum_cues(waves, frames), _pitch_cues(waves, frames), flatness(long)]  # fmt: skip
     if textured:
-        channels += [textures(log_power, waves[0]), _treble_cues(waves, frames)]
+        channels += [textures(long, waves[0]), _treble_cues(waves, frames)]
     return torch.cat(channels, 1)
 
 

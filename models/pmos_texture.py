@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 
@@ -25,41 +26,47 @@ GAP = 1.5  # 15 dB under, or above, both neighbours in time
 FLOOR = 1e-8  # power of a bin: that of 16-bit music
 
 
-def textures(log_power: torch.Tensor, wave: torch.Tensor) -> torch.Tensor:
-    """float32 [1, TEXTURES, N] of one sound: `log_power` [N, LONG_FFT / 2 + 1] from its long windows,
-    and `wave` [N * LONG_HOP] itself.
+class Spectrum(NamedTuple):
+    """power and its log10, both [windows, bins]."""
+
+    power: torch.Tensor
+    log: torch.Tensor
+
+
+def spectrum(power: torch.Tensor) -> Spectrum:
+    """Of a power spectrum, with the floor of 16-bit music under it."""
+    lifted = power + FLOOR
+    return Spectrum(lifted, torch.log10(lifted))
+
+
+def textures(long: Spectrum, wave: torch.Tensor) -> torch.Tensor:
+    """float32 [1, TEXTURES, N] of one sound: `long` of its long windows, [N, LONG_FFT / 2 + 1], and
+    `wave` [N * LONG_HOP] itself.
 
     In this order, a row a band: depth of the deepest bin under the band's middle, share of dead bins
     and unrest (long windows); flatness, share of dead bins, of gaps and of islands (short ones, two a
     frame).
     """
-    long = _bands(LONG_FFT, LONG, *LONG_HZ)
-    middle = log_power @ long.mean
-    far = _pad_first((log_power[1:] - log_power[:-1]).abs()).clamp(max=3)
-    short = _short_log_power(wave)
-    bands = _bands(SHORT_FFT, SHORT, *SHORT_HZ)
-    before, after = _shifted(short, 2), _shifted(short, -2)
-    gaps = (short < torch.minimum(before, after) - GAP).float()
-    islands = (short > torch.maximum(before, after) + GAP).float()
-    coarse = torch.cat(
-        [_flat(short, bands), _share(_dead(short, bands), bands), _share(gaps, bands),
-         _share(islands, bands)], 1
-    )  # fmt: skip
-    coarse = coarse.view(len(log_power), 2, -1).mean(1)
-    fine = [
-        (middle - long.lowest(log_power)) / 4,
-        _share(_dead(log_power, long), long),
-        far @ long.mean,
-    ]
-    return torch.cat([*fine, coarse], 1).T[None]
+    bands = _bands(LONG_FFT, LONG, *LONG_HZ)
+    depth = (long.log @ bands.mean - bands.lowest(long.log)) / 4
+    change = (long.log[1:] - long.log[:-1]).abs().clamp(max=3) @ bands.mean
+    unrest = torch.cat([change[:1], change])
+    fine = torch.cat([depth, _share(_dead(long.log, bands), bands), unrest], 1)
+    short, bands = _short_spectrum(wave), _bands(SHORT_FFT, SHORT, *SHORT_HZ)
+    before, after = _shifted(short.log, 2), _shifted(short.log, -2)
+    gaps = (short.log < torch.minimum(before, after) - GAP).float()
+    islands = (short.log > torch.maximum(before, after) + GAP).float()
+    shares = [_share(true, bands) for true in (_dead(short.log, bands), gaps, islands)]
+    coarse = torch.cat([_flat(short, bands), *shares], 1).view(len(fine), 2, -1).mean(1)
+    return torch.cat([fine, coarse], 1).T[None]
 
 
-def flatness(log_power: torch.Tensor) -> torch.Tensor:
+def flatness(long: Spectrum) -> torch.Tensor:
     """log10 of geometric over arithmetic mean power in each band, over 2: [1, LONG, N].
 
     Noise gives -.125, tones and holes less.
     """
-    return _flat(log_power, _bands(LONG_FFT, LONG, *LONG_HZ)).T[None]
+    return _flat(long, _bands(LONG_FFT, LONG, *LONG_HZ)).T[None]
 
 
 class Bands:
@@ -84,8 +91,8 @@ def _bands(fft: int, count: int, low_hz: float, high_hz: float) -> Bands:
     return Bands(fft, count, low_hz, high_hz)
 
 
-def _flat(log_power: torch.Tensor, bands: Bands) -> torch.Tensor:
-    return (log_power @ bands.mean - torch.log10((10**log_power) @ bands.mean)) / 2
+def _flat(of: Spectrum, bands: Bands) -> torch.Tensor:
+    return (of.log @ bands.mean - torch.log10(of.power @ bands.mean)) / 2
 
 
 def _dead(log_power: torch.Tensor, bands: Bands) -> torch.Tensor:
@@ -98,21 +105,15 @@ def _share(true: torch.Tensor, bands: Bands) -> torch.Tensor:
     return torch.log10(true @ bands.mean + 3e-3) + 1.5
 
 
-def _short_log_power(wave: torch.Tensor) -> torch.Tensor:
+def _short_spectrum(wave: torch.Tensor) -> Spectrum:
     """[2 N, SHORT_FFT / 2 + 1]: window k is about sample k * SHORT_HOP."""
     padded = torch.nn.functional.pad(wave, (SHORT_FFT // 2, SHORT_FFT // 2))
     pieces = padded.unfold(0, SHORT_FFT, SHORT_HOP)[: len(wave) // SHORT_HOP]
-    spectrum = torch.fft.rfft(pieces * torch.hann_window(SHORT_FFT))
-    power = (spectrum.real.square() + spectrum.imag.square()) / SHORT_FFT
-    return torch.log10(power + FLOOR)
+    x = torch.fft.rfft(pieces * torch.hann_window(SHORT_FFT))
+    return spectrum((x.real.square() + x.imag.square()) / SHORT_FFT)
 
 
 def _shifted(x: torch.Tensor, frames: int) -> torch.Tensor:
     """`x` [N, bins] later by `frames` (earlier if negative), the end repeated."""
     at = (torch.arange(len(x)) - frames).clamp(0, len(x) - 1)
     return x[at]
-
-
-def _pad_first(x: torch.Tensor) -> torch.Tensor:
-    """A first row like the second."""
-    return torch.cat([x[:1], x])

@@ -46,7 +46,7 @@ class Stage:
     rate: float
 
 
-STAGE = Stage(24000, 1e-3)
+STAGE = Stage(20000, 1e-3)
 DATA = (
     "5 s windows of music from Debian packages fretsonfire-songs-muldjord, nexuiz-music and "
     "singularity-music and of music21 corpus scores rendered with TimGM6mb, FluidR3, OPL3 and "
