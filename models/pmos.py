@@ -12,6 +12,7 @@ Scores of two models are on different scales: never mix them in one table.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,7 @@ from .qama import QamaPmos
 from .ref import nowhere
 
 if TYPE_CHECKING:
-    from .pmos_net import Committee
+    from .pmos_net import PmosNet
 
 WEIGHTS = Path(__file__).parent / "weights" / "pmos-mini.safetensors"
 WEIGHTS_16K = WEIGHTS.with_stem("pmos-mini-16k")
@@ -80,11 +81,18 @@ class EmbeddedPmos:
         _ = self.net
 
     @cached_property
-    def net(self) -> Committee:
+    def net(self) -> PmosNet:
         """The network, in evaluation mode."""
-        from .pmos_net import read_committee
+        from safetensors import safe_open
 
-        return read_committee(self._weights).to(self._device)
+        from .pmos_net import NetConfig, PmosNet
+
+        with safe_open(self._weights, "pt") as file:
+            config = json.loads((file.metadata() or {})["config"])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        net = PmosNet(NetConfig(**config | {"kinds": tuple(config["kinds"])}))
+        net.load_state_dict(state)  # float16 becomes float32
+        return net.eval().to(self._device)
 
     def score(self, sounds: Sequence[Sound]) -> np.ndarray:
         """See `PmosModel.score`."""
@@ -119,7 +127,7 @@ class EmbeddedPmos:
         from .pmos_front import features
 
         with torch.inference_mode():
-            heard = features(torch.from_numpy(waves), self.net.cues).to(self._device)
+            heard = features(torch.from_numpy(waves), self.net.config.cues).to(self._device)
             return np.asarray(self.net(heard).mos.float().cpu().numpy())
 
 

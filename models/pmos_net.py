@@ -10,10 +10,7 @@ Shapes: B sounds, C = MELS + cues channels, N frames of 20 ms, L tokens of 160 m
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -108,52 +105,6 @@ class PmosNet(nn.Module):
         similarity = self.similarity(one).sigmoid()
         mos = self.mos(torch.cat([one, 4 * similarity - 3], 1))[:, 0]
         return Heard(mos, self.damage(one), similarity)
-
-
-class Committee(nn.Module):
-    """Several networks that hear the same features; what they say is averaged."""
-
-    def __init__(self, members: Sequence[PmosNet]) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-        self.cues = max(member.config.cues for member in members)  # what the keenest member hears
-
-    def forward(self, features: torch.Tensor) -> Heard:
-        """As `PmosNet.forward`; members may differ in what they hear, not in kinds and bands."""
-        told = [member(features) for member in self.members]
-        return Heard(*(torch.stack(values).mean(0) for values in zip(*told, strict=True)))
-
-
-def read_committee(path: Path) -> Committee:
-    """The network of a .safetensors file that `write_committee` made, on the CPU, in evaluation mode.
-
-    A file of one network without a committee is a committee of one.
-    """
-    from safetensors import safe_open
-
-    with safe_open(path, "pt") as file:
-        configs = json.loads((file.metadata() or {})["config"])
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if isinstance(configs, dict):
-        configs, state = [configs], {f"members.0.{name}": x for name, x in state.items()}
-    members = [PmosNet(NetConfig(**c | {"kinds": tuple(c["kinds"])})) for c in configs]
-    committee = Committee(members)
-    committee.load_state_dict(state)  # float16 becomes float32
-    return committee.eval()
-
-
-def write_committee(
-    members: Sequence[PmosNet], path: Path, about: Mapping[str, str], lift: float = 0.0
-) -> None:
-    """The weights in float16, scores lifted by `lift` MOS, with `about` in the header."""
-    from safetensors.torch import save_file
-
-    state = Committee(members).state_dict()
-    for name in [name for name in state if name.endswith(".mos.bias")]:
-        state[name] = state[name] + lift
-    config = json.dumps([member.config.plain() for member in members])
-    half = {name: tensor.half().contiguous() for name, tensor in state.items()}
-    save_file(half, path, metadata={**about, "config": config})
 
 
 def _statistics_token(size: int, width: int, dropout: float) -> nn.Sequential:

@@ -6,8 +6,7 @@ The loss: the score's error, ranking of pairs (those of one clip count three tim
 lessons on the side, which damage it is and how similar each of the teacher's 32 bands stayed. The
 teacher's scale ends at 4.73: a label there means "better than that can tell" (censored regression,
 Tobin 1958) and is learned as at least 4.85, so that most clean sounds pass the ceiling; above 5 there
-is a weak pull back. Two networks are trained side by side, one with textures and one without; their
-scores are averaged. The weights written are an exponential mean over steps.
+is a weak pull back. The weights written are an exponential mean over steps.
 
 A run is repeated exactly by the same seed, steps and labels (one thread computes); one that was stopped
 goes on from its last checkpoint in the cache.
@@ -16,11 +15,9 @@ goes on from its last checkpoint in the cache.
 from __future__ import annotations
 
 import argparse
+import json
 import math
-import multiprocessing
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,7 +25,7 @@ from torch.nn import functional as F
 
 from ..pmos import CEILING, WEIGHTS
 from ..pmos_front import CUES
-from ..pmos_net import Heard, NetConfig, PmosNet, write_committee
+from ..pmos_net import Heard, NetConfig, PmosNet
 from . import labels
 from .checkpointed import Checkpointed
 from .pmos_data import DAMAGES, Batch, Examples, hear, hear_all
@@ -50,10 +47,6 @@ class Stage:
 
 
 STAGE = Stage(20000, 1e-3)
-MEMBERS = (  # of the committee: with textures, whose cues are sometimes taken away, and without
-    NetConfig(kinds=DAMAGES, cues=CUES, cue_width=96, cue_dropout=0.15),
-    NetConfig(kinds=DAMAGES),
-)
 DATA = (
     "5 s windows of music from Debian packages fretsonfire-songs-muldjord, nexuiz-music and "
     "singularity-music and of music21 corpus scores rendered with TimGM6mb, FluidR3, OPL3 and "
@@ -92,13 +85,12 @@ class Training(Checkpointed):
     """The training of one network."""
 
     def __init__(
-        self, examples: Examples, stage: Stage, seed: int, config: NetConfig = MEMBERS[0],
-        start: PmosNet | None = None,
-    ) -> None:  # fmt: skip
+        self, examples: Examples, stage: Stage, seed: int, start: PmosNet | None = None
+    ) -> None:
         torch.manual_seed(seed)
         self.examples, self.stage = examples, stage
-        net = PmosNet(config)
-        net.center, net.scale = (x[: len(net.center)] for x in examples.center_and_scale())
+        net = PmosNet(NetConfig(kinds=DAMAGES, cues=CUES, cue_width=96, cue_dropout=0.15))
+        net.center, net.scale = examples.center_and_scale()
         if start:
             net.load_state_dict(start.state_dict())
         super().__init__(net, EMA, stage.rate, DECAY, seed)
@@ -112,63 +104,58 @@ class Training(Checkpointed):
         return float(loss.detach())
 
 
-def train(training: Training, dev: Examples, checkpoint: Path, line: int = 0) -> PmosNet:
+def train(
+    examples: Examples, dev: Examples, stage: Stage, seed: int, checkpoint: Path,
+    start: PmosNet | None = None,
+) -> PmosNet:  # fmt: skip
     """The averaged network; goes on from `checkpoint` when there is one, and keeps it there.
 
-    line: where the progress bar stands, for several trainings at once.
+    start: the network to begin with, of the same sizes; None is a new one.
     """
     from tqdm import tqdm
 
-    steps = training.stage.steps
+    training = Training(examples, stage, seed, start)
     if checkpoint.exists():
         training.load(checkpoint)
-    with tqdm(
-        total=steps, initial=training.done, unit="step", smoothing=0.02, position=line
-    ) as bar:
-        while training.done < steps:
+    with tqdm(total=stage.steps, initial=training.done, unit="step", smoothing=0.02) as bar:
+        while training.done < stage.steps:
             loss = training.step()
             bar.update()
-            if training.done % SAVE_EVERY == 0 or training.done == steps:
+            last = training.done == stage.steps
+            if training.done % SAVE_EVERY == 0 or last:
                 training.save(checkpoint)
-            if training.done % TELL_EVERY == 0 or training.done == steps:
+            if training.done % TELL_EVERY == 0 or last:
                 told = summary(training.trained(), dev)
-                bar.write(f"network {line} step {training.done} loss {loss:.3f} dev {told}")
+                bar.write(f"step {training.done} loss {loss:.3f} dev {told}")
     net: PmosNet = training.trained()
     return net
 
 
-def train_member(folder: Path, seed: int, number: int) -> PmosNet:
-    """One member of the committee, from the labels in `folder`, on one thread."""
-    torch.set_num_threads(1)
-    training = Training(Examples(folder, "train"), STAGE, seed + number, MEMBERS[number])
-    checkpoint = folder / f"checkpoint-{number}-{seed}-{STAGE.steps}.pt"
-    return train(training, Examples(folder, "dev"), checkpoint, number)
-
-
-def _trained(folder: Path, seed: int, number: int) -> None:
-    """`train_member` in a process of its own: its checkpoint is what it leaves."""
-    train_member(folder, seed, number)
-
-
-def train_all(folder: Path, seed: int, workers: int) -> list[PmosNet]:
-    """All members, side by side in `workers` processes."""
-    numbers = range(len(MEMBERS))
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(MEMBERS))) as pool:
-        pool.map(partial(_trained, folder, seed), numbers, chunksize=1)
-    return [train_member(folder, seed, number) for number in numbers]
+def train_all(folder: Path, seed: int) -> PmosNet:
+    """pmos-mini before its lift, from the labels in `folder`."""
+    examples, dev = Examples(folder, "train"), Examples(folder, "dev")
+    print(f"{len(examples)} examples for training, {len(dev)} for dev", flush=True)
+    checkpoint = folder / f"checkpoint-{seed}-{STAGE.steps}.pt"
+    return train(examples, dev, STAGE, seed, checkpoint)
 
 
 def save(
-    members: Sequence[PmosNet], path: Path, seed: int, stages: tuple[Stage, ...] = (STAGE,),
-    note: str = "", lift: float = 0.0,
+    net: PmosNet, path: Path, seed: int, stages: tuple[Stage, ...] = (STAGE,), note: str = "",
+    lift: float = 0.0,
 ) -> None:  # fmt: skip
-    """The weights, scores lifted by `lift`, and in the header what they are and what made them."""
+    """The weights in float16, scores lifted by `lift`, and in the header what they are and what made
+    them."""
+    from safetensors.torch import save_file
+
     about = {
-        "recipe": labels.RECIPE, "data": DATA + note, "data_seed": str(labels.SEED),
-        "seed": str(seed), "license": "Apache-2.0",
+        "config": json.dumps(net.config.plain()), "recipe": labels.RECIPE, "data": DATA + note,
+        "data_seed": str(labels.SEED), "seed": str(seed), "license": "Apache-2.0",
         "steps": " + ".join(str(stage.steps) for stage in stages),
     }  # fmt: skip
-    write_committee(members, path, about, lift)
+    state = net.state_dict()
+    state["mos.bias"] = state["mos.bias"] + lift
+    state = {name: tensor.half().contiguous() for name, tensor in state.items()}
+    save_file(state, path, metadata=about)
 
 
 def main() -> None:
@@ -181,8 +168,8 @@ def main() -> None:
     given = parser.parse_args()
     folder = labels.run(given.cache, given.workers, then=hear)
     hear_all(folder, workers=given.workers)  # parts labelled before, or heard by an older front end
-    members = train_all(folder, given.seed, given.workers)
-    save(members, given.out, given.seed, lift=LIFT)
+    torch.set_num_threads(1)
+    save(train_all(folder, given.seed), given.out, given.seed, lift=LIFT)
     print(f"wrote {given.out}; `make eval-models` measures it")
 
 

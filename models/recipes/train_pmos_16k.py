@@ -5,7 +5,7 @@
 A sound of 16 kHz has lost its treble, and for pmos-mini that is damage, which hides what else is
 wrong. Here both the sound and the clean clip it is held against are cut at 8 kHz before ViSQOL
 compares them: a clean sound of 16 kHz has the best label. The sounds are some of those of `labels.py`;
-training goes on from the plainer member of pmos-mini (`train_pmos.py`), made when it is not there.
+training goes on from pmos-mini before its lift (`train_pmos.py`), which it makes when it is not there.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ import torch
 from ..pmos import NARROW_HZ, WEIGHTS_16K, EmbeddedPmos
 from . import labels
 from .pmos_data import Examples, hear, hear_all, heard_path
-from .train_pmos import MEMBERS, Stage, Training, save, train, train_member
 from .train_pmos import STAGE as WIDE_STAGE
+from .train_pmos import Stage, save, train, train_all
 from .visqol_fast import FastVisqol
 
 PARTS = {"test": 25, "dev": 12, "train": 150}  # of those of labels.PARTS
 STAGE = Stage(4000, 5e-4)
-MEMBER = 1  # of train_pmos.MEMBERS: the one without textures
 
 
 def folder_of(cache: Path) -> Path:
@@ -111,12 +110,12 @@ def main() -> None:
     torch.set_num_threads(1)
     wide = labels.folder_of(given.cache)
     hear_all(wide, workers=given.workers)
-    start = train_member(wide, given.seed, MEMBER)
-    training = Training(Examples(folder, "train"), STAGE, given.seed, MEMBERS[MEMBER], start)
-    checkpoint = folder / f"checkpoint-{given.seed}-{STAGE.steps}.pt"
-    net = train(training, Examples(folder, "dev"), checkpoint)
+    net = train(
+        Examples(folder, "train"), Examples(folder, "dev"), STAGE, given.seed,
+        folder / f"checkpoint-{given.seed}-{STAGE.steps}.pt", train_all(wide, given.seed),
+    )  # fmt: skip
     save(
-        [net],
+        net,
         given.out,
         given.seed,
         (WIDE_STAGE, STAGE),
