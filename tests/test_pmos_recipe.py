@@ -1,5 +1,6 @@
 """How pmos-mini is made: plans of damage, labels, features, batches, a training that goes on."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from test_degrade import RATE_HZ, music
 
 from qamdt.audio.degrade import KINDS
 from qamdt.models.pmos_front import CUES, MELS, features
-from qamdt.models.recipes import pmos_eval
+from qamdt.models.recipes import pmos_eval, train_pmos
 from qamdt.models.recipes.labels import (
     PENALTIES,
     TOP,
@@ -128,6 +129,19 @@ def test_training_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None
         second.step()
     for name, tensor in whole.trained().state_dict().items():
         assert torch.equal(tensor, second.trained().state_dict()[name]), name
+
+
+def test_a_network_is_trained_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkpoint is the whole training: asked again, it gives the same weights at once."""
+    monkeypatch.setattr(train_pmos, "STAGE", Stage(2, 1e-3))
+    copied = Path(shutil.copytree(folder, tmp_path / "labels"))
+    first = train_pmos.train_all(copied, seed=0)
+    monkeypatch.setattr(Training, "step", lambda _: pytest.fail("trained again"))
+    again = train_pmos.train_all(copied, seed=0)
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
 
 
 def scores(**columns: list[object]) -> pd.DataFrame:
