@@ -35,7 +35,7 @@ CLIPS, VERSIONS = 6, 4
 DECAY, EMA = 0.05, 0.999
 SAVE_EVERY, TELL_EVERY = 500, 2000
 TOP, TOP_PULL = 4.85, 5.0  # what a label at the ceiling is learned as: at least, at most
-LIFT = 0.03  # added in the end: more clean sounds pass the ceiling (dev Spearman .852 -> .864)
+LIFT = 0.03  # MOS added in the end: RMSE on dev .345 -> .344, Spearman the same
 
 
 @dataclass(frozen=True)
