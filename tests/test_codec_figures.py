@@ -198,6 +198,7 @@ def test_judges_are_held_against_labels(tmp_path: Path) -> None:
     guess = agreement(np.random.default_rng(0).normal(size=32), mos)
     assert guess["low"] < guess["value"] < guess["high"] < 0.9
     judge = SecondJudge(tmp_path)
+    assert rows.shape[1] == as_heard(np.zeros(48_000, np.float32), 48_000).shape[1]
     assert judge.of(rows).shape == (32,) and np.isfinite(judge.of(rows)).all()
     with pytest.raises(ConfigError, match="holds no labels"):
         labelled(tmp_path, "test", 1)

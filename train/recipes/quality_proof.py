@@ -130,12 +130,12 @@ def as_heard(wave: np.ndarray, rate_hz: int) -> np.ndarray:
     import soxr
     import torch
 
-    from ...models.pmos_front import BASIC_CUES, RATE_HZ, features
+    from ...models.pmos_front import RATE_HZ, features
 
     narrow = soxr.resample(wave, rate_hz, MEL_RATE_HZ) if rate_hz != MEL_RATE_HZ else wave
     wide = soxr.resample(narrow, MEL_RATE_HZ, RATE_HZ).astype(np.float32)
     with torch.inference_mode():
-        return statistics(features(torch.from_numpy(wide)[None], BASIC_CUES).float().numpy())
+        return statistics(features(torch.from_numpy(wide)[None]).float().numpy())
 
 
 def statistics(features: np.ndarray) -> np.ndarray:
