@@ -16,14 +16,15 @@ from functools import lru_cache
 import torch
 import torchaudio
 
+from . import pmos_texture
 from .pmos_texture import TEXTURES, flatness, spectrum, textures
 
 VERSION = 4  # of what `features` gives; stored features of another version are made again
-RATE_HZ = 48000
-HOP = 960  # 20 ms
-FFT = 2048
+RATE_HZ = pmos_texture.RATE_HZ  # 48 kHz
+HOP = pmos_texture.LONG_HOP  # 20 ms
+FFT = pmos_texture.LONG_FFT
 MELS = 128
-BASIC_CUES = 42
+BASIC_CUES = 42  # without textures and attacks of the treble, for networks of before
 CUES = BASIC_CUES + TEXTURES + 3
 MIN_S = 1.0
 BLOCK = 120  # 2.5 ms, eight a frame

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 
 LONG_FFT, SHORT_FFT = 2048, 1024
-LONG_HOP, SHORT_HOP = 960, 480
+LONG_HOP, SHORT_HOP = 960, 480  # 20 and 10 ms
 RATE_HZ = 48000
 LONG, SHORT = 16, 10  # bands
 LONG_HZ, SHORT_HZ = (150, 22000), (600, 22000)

@@ -4,9 +4,9 @@
 
 Rendered clips of 10.24 s (train and dev: scores of `TRAIN_COMPOSERS` and made-up tunes; test:
 `TEST_COMPOSERS` alone), and windows of real tracks from Debian packages (sectoid and hyperrogue for
-the test alone). A clip is a function of its split and number, but for the synthesizer, which keeps
-state between pieces. Sound is never kept: a part of 50 clips is two files, `.npz` with the features
-and `.json` with the facts. A run that is stopped goes on where it was.
+the test alone). A clip is a function of its split and number. Sound is never kept: a part of
+50 clips is two files, `.npz` with the features and `.json` with the facts. A run that is stopped
+goes on where it was.
 """
 
 from __future__ import annotations
