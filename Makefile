@@ -37,7 +37,7 @@ $(VENV)/.pmos: $(VENV)/.dev
 	$(PIP) -e '.[pmos]'
 	@touch $@
 
-$(VENV)/.models: $(VENV)/.core models/registry.py
+$(VENV)/.models: $(VENV)/.core models/fetch/registry.py
 	$(BIN)/qamdt-curate models fetch --all
 	@touch $@
 
@@ -79,32 +79,32 @@ types: $(VENV)/.dev  ## mypy over the package
 check: lint types test  ## lint, types and tests
 
 chaos: $(VENV)/.models  ## 20 kills at random moments, compared with a run never killed
-	$(BIN)/python -m qamdt.curate.chaos --rounds 20
+	$(BIN)/python -m qamdt.benchmarks.curation.chaos --rounds 20
 
 real-music: $(VENV)/.models  ## 34 tracks of real music from Debian packages, curated whole
-	$(BIN)/python -m qamdt.curate.real_music --into out/real/music
+	$(BIN)/python -m qamdt.benchmarks.curation.real_music --into out/real/music
 	$(BIN)/qamdt-curate run out/real/music out/real/dataset --workers $(WORKERS) $(FLAGS)
 
 train-pmos: $(VENV)/.pmos  ## label and train pmos-mini from nothing (about 2 hours)
-	$(BIN)/python -m qamdt.models.recipes.train_pmos --workers $(WORKERS)
+	$(BIN)/python -m qamdt.recipes.pmos.train_pmos --workers $(WORKERS)
 
 train-pmos-16k: $(VENV)/.pmos  ## the same for pmos-mini-16k, from pmos-mini and its labels
-	$(BIN)/python -m qamdt.models.recipes.train_pmos_16k --workers $(WORKERS)
+	$(BIN)/python -m qamdt.recipes.pmos.train_pmos_16k --workers $(WORKERS)
 
 train-clap: $(VENV)/.pmos $(VENV)/.models  ## render and train clap-mini from nothing
-	$(BIN)/python -m qamdt.models.recipes.train_clap
+	$(BIN)/python -m qamdt.recipes.clap.train_clap
 
 calibrate-tags: $(VENV)/.pmos $(VENV)/.models  ## choose the thresholds of tags-mini again
-	$(BIN)/python -m qamdt.models.recipes.calibrate_tags
+	$(BIN)/python -m qamdt.recipes.tags.calibrate_tags
 
 eval-models: $(VENV)/.pmos $(VENV)/.models  ## measure the embedded models: figures/models.json
-	$(BIN)/python -m qamdt.models.recipes.eval_models --workers $(WORKERS) --out figures/models.json
+	$(BIN)/python -m qamdt.benchmarks.models --workers $(WORKERS) --out figures/models.json
 
 figures-captions: $(VENV)/.models  ## measure the captions: figures/captions.json
-	$(BIN)/python -m qamdt.curate.figures_captions --out figures/captions.json
+	$(BIN)/python -m qamdt.benchmarks.curation.captions --out figures/captions.json
 
 figures-evaluator: $(VENV)/.models  ## measure the evaluator: figures/evaluator.json
-	$(BIN)/python -m qamdt.evaluate.figures --out figures/evaluator.json
+	$(BIN)/python -m qamdt.benchmarks.evaluation.evaluator --out figures/evaluator.json
 
 ORACLE := .venv-oracle
 $(ORACLE)/.done-2: $(VENV)/.dev
@@ -118,10 +118,10 @@ $(ORACLE)/.done-2: $(VENV)/.dev
 	@touch $@
 
 test-oracle: $(ORACLE)/.done-2  ## the numerics against other tools, in an environment of their own
-	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -s -m oracle tests/test_evaluate_oracle.py tests/test_pmos_oracle.py
+	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -s -m oracle tests/evaluate/metrics/test_evaluate_oracle.py tests/models/pmos/test_pmos_oracle.py
 
 test-laion: $(ORACLE)/.done-2  ## laion@ against the package laion-clap, in that environment
-	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -s -m laion tests/test_laion_parity.py
+	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -s -m laion tests/models/clap/test_laion_parity.py
 
 # vLLM for machines without a GPU: torch 2.13, beside which no torchaudio imports. What it leaves out
 # of our own dependencies is torchaudio and what the demo set and the trainer need.
@@ -143,21 +143,21 @@ $(VLLM)/.done:
 vllm-env: $(VLLM)/.done  ## an environment with vLLM for the CPU (4 GB)
 
 test-vllm: $(VLLM)/.done $(VENV)/.models  ## vLLM for real: in process, on Ray, served; killed and resumed
-	PYTHONPATH=.typing $(VLLM)/bin/python -m pytest -q -s -m vllm tests/test_vllm.py
+	PYTHONPATH=.typing $(VLLM)/bin/python -m pytest -q -s -m vllm tests/models/llm/test_vllm.py
 
 figures-adapters: export QAMDT_FIGURES := figures/adapters.json
 figures-adapters: $(ORACLE)/.done-2 $(VLLM)/.done $(VENV)/.models  ## parity and speed of adapters: figures/adapters.json
-	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -s -m 'oracle or laion' tests/test_pmos_oracle.py tests/test_laion_parity.py
-	PYTHONPATH=.typing $(VLLM)/bin/python -m pytest -q -s -m vllm tests/test_vllm.py
+	PYTHONPATH=.typing $(ORACLE)/bin/python -m pytest -q -s -m 'oracle or laion' tests/models/pmos/test_pmos_oracle.py tests/models/clap/test_laion_parity.py
+	PYTHONPATH=.typing $(VLLM)/bin/python -m pytest -q -s -m vllm tests/models/llm/test_vllm.py
 
 figures-line: $(VENV)/.models  ## measure the line: figures/line.json
-	$(BIN)/python -m qamdt.curate.figures --out figures/line.json
+	$(BIN)/python -m qamdt.benchmarks.curation.line --out figures/line.json
 
 train-codec: $(VENV)/.pmos  ## train codec-mini from nothing (about 45 minutes)
-	$(BIN)/python -m qamdt.train.recipes.train_codec --threads $(WORKERS)
+	$(BIN)/python -m qamdt.recipes.codec.train_codec --threads $(WORKERS)
 
 figures-codec: $(VENV)/.pmos $(VENV)/.models  ## measure the codec: figures/codec.json
-	$(BIN)/python -m qamdt.train.recipes.codec_figures --out figures/codec.json
+	$(BIN)/python -m qamdt.benchmarks.training.codec --out figures/codec.json
 
 train: $(VENV)/.models  ## from the demo shards to sounds to listen to: OUT/samples/index.html
 	test -e $(OUT)/dataset/decisions/_current.json || $(MAKE) curate
@@ -174,7 +174,7 @@ train: $(VENV)/.models  ## from the demo shards to sounds to listen to: OUT/samp
 
 PROOF := out/proof
 quality-proof: $(VENV)/.pmos $(VENV)/.models  ## is the quality level heard? (15 minutes once p-MOS labels are cached, else an hour)
-	$(BIN)/python -m qamdt.train.recipes.planted $(PROOF)/music
+	$(BIN)/python -m qamdt.benchmarks.training.planted_levels $(PROOF)/music
 	$(BIN)/qamdt-curate ingest $(PROOF)/music/manifest.jsonl $(PROOF)/dataset --window-s 5
 	$(BIN)/qamdt-curate score $(PROOF)/dataset --only pmos --pmos embedded-16k --workers $(WORKERS)
 	$(BIN)/qamdt-curate quantize $(PROOF)/dataset --scheme quantile --prefixes quantile
@@ -183,17 +183,17 @@ quality-proof: $(VENV)/.pmos $(VENV)/.models  ## is the quality level heard? (15
 	$(BIN)/qamdt-train fit $(PROOF)/dataset $(PROOF)/run --size nano --text-width 384 --frames 128 \
 	  --loader-workers 0 --steps 4000 --lr 2e-3 --warmup 200 --schedule cosine --ema 0.999 \
 	  --prediction v --validate-every 2000 --demo-every 0 $(FLAGS)
-	$(BIN)/python -m qamdt.train.recipes.quality_proof prompts $(PROOF)/dataset $(PROOF)/prompts.jsonl
+	$(BIN)/python -m qamdt.benchmarks.training.quality_proof prompts $(PROOF)/dataset $(PROOF)/prompts.jsonl
 	$(BIN)/qamdt-train generate $(PROOF)/run --prompts $(PROOF)/prompts.jsonl --out $(PROOF)/sounds \
 	  --seconds 5.12 --steps 50 --guidance 2
-	$(BIN)/python -m qamdt.train.recipes.quality_proof judge $(PROOF)/sounds --out figures/codec.json
+	$(BIN)/python -m qamdt.benchmarks.training.quality_proof judge $(PROOF)/sounds --out figures/codec.json
 	$(BIN)/qamdt-train page $(PROOF)/sounds
 
 figures-trainer: $(VENV)/.core  ## measure the trainer: figures/trainer.json; RELEASED=folder compares
-	$(BIN)/python -m qamdt.train.figures --out figures/trainer.json $(if $(RELEASED),--released '$(RELEASED)')
+	$(BIN)/python -m qamdt.benchmarks.training.trainer --out figures/trainer.json $(if $(RELEASED),--released '$(RELEASED)')
 
 quote: $(VENV)/.core  ## bring the figures that documents quote up to figures/*.json
-	$(BIN)/python -m qamdt.schemas.quote README.md models/weights/*.md
+	$(BIN)/python -m qamdt.benchmarks.quote README.md models/weights/*.md
 
 clean:  ## remove the environment and what was made
 	rm -rf $(VENV) $(ORACLE) $(VLLM) .typing out build *.egg-info

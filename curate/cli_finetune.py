@@ -17,7 +17,7 @@ from rich.table import Table
 
 from ..models.finetune.config import FinetuneConfig
 from ..models.ref import pick_device
-from ..schemas.progress import Progress
+from ..pipeline.progress import Progress
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:

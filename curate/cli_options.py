@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from ..schemas import flags
-from ..schemas.station import Call
+from ..pipeline.stage import Call
 from .config import Config, from_toml, to_toml
 
 STRICT_EXIT = 3

@@ -15,7 +15,7 @@ from ..models.profile import profile_or_file
 from ..schemas import settings
 from ..schemas.errors import ConfigError
 from ..schemas.settings import at_least, between, one_of, setting, to_toml
-from ..schemas.station import RunConfig
+from ..pipeline.stage import RunConfig
 
 __all__ = ["Config", "from_toml", "setting", "to_toml"]
 

@@ -17,11 +17,12 @@ import numpy as np
 
 from ..audio.decode import decode_window
 from ..audio.probe import probe
-from ..models.match import MATCHERS, MatchModel
+from ..models.clap.kinds import MATCHERS
+from ..models.clap.base import MatchModel
 from ..models.ref import pick_device, resolve
 from ..schemas.errors import ConfigError, StoreError
-from ..schemas.store import Dataset
-from ..schemas.views import connect, one_row
+from ..pipeline.dataset import Dataset
+from ..pipeline.views import connect, one_row
 from .config import ModelsConfig
 
 LONGEST_S = 60.0  # of a sound asked by, where no length is given

@@ -17,16 +17,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..schemas.errors import StoreError
-from ..schemas.runner import Summary
-from ..schemas.station import Call, report_of, work
-from ..schemas.store import Dataset
-from ..schemas.views import connect
+from ..pipeline.runner import Summary
+from ..pipeline.stage import Call, report_of, work
+from ..pipeline.dataset import Dataset
+from ..pipeline.views import connect
 from .config import Config
 
 
 def ingest(dataset: Dataset, source: Path, config: Config, call: Call) -> Summary:
     """Files become clips (tables `files`, `clips`)."""
-    from .ingest import IngestJob
+    from .ingest.ingest import IngestJob
 
     job = IngestJob(dataset, source, config.ingest, call.limit)
     summary = work(dataset, job, config.run, call)
@@ -38,7 +38,7 @@ def ingest(dataset: Dataset, source: Path, config: Config, call: Call) -> Summar
 
 def score(dataset: Dataset, config: Config, call: Call) -> Summary:
     """One decode, all listeners (tables `pmos`, `signal`, `clap`, `tags`, `music`)."""
-    from .score import score_job
+    from .quality.score import score_job
 
     _need(dataset, "clips", "ingest")
     job = score_job(dataset, config.score, config.models, call.limit)
@@ -47,8 +47,8 @@ def score(dataset: Dataset, config: Config, call: Call) -> Summary:
 
 def quantize(dataset: Dataset, config: Config, call: Call) -> Summary:
     """p-MOS becomes levels 1..5 and prefixes (tables `bounds`, `levels`)."""
-    from .quantize import empty_levels
-    from .quantize import quantize as make
+    from .quality.quantize import empty_levels
+    from .quality.quantize import quantize as make
 
     _need(dataset, "pmos", "score")
     if call.dry_run:
@@ -67,8 +67,8 @@ def quantize(dataset: Dataset, config: Config, call: Call) -> Summary:
 
 def caption(dataset: Dataset, config: Config, call: Call) -> Summary:
     """What is heard becomes facts, and a generated caption (tables `facts`, `generated`)."""
-    from .captioners import caption_job
-    from .hear_facts import FactsJob
+    from .captions.captioners import caption_job
+    from .captions.facts_job import FactsJob
 
     _need(dataset, "clap", "score")
     _need(dataset, "tags", "score")
@@ -85,12 +85,12 @@ def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
 
     What was generated must be there: `caption` makes it.
     """
-    from .ask import AskJob
-    from .check import check
-    from .match import MatchJob
-    from .refine import RefineJob
-    from .texts import TextsJob
-    from .tokens import PREFIX, counter
+    from .captions.merge import AskJob
+    from .captions.verify import check
+    from .captions.similarity import MatchJob
+    from .captions.refine import RefineJob
+    from .captions.text_embeddings import TextsJob
+    from .guards.tokens import PREFIX, counter
 
     if call.dry_run:
         return _would(dataset, "refine", "clips", call)
@@ -113,7 +113,7 @@ def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
 
 def filter_clips(dataset: Dataset, config: Config, call: Call) -> Summary:
     """Kept or not, with every reason (table `decisions`)."""
-    from .filter import decide
+    from .quality.filter import decide
 
     _need(dataset, "clips", "ingest")
     if call.dry_run:
@@ -123,8 +123,8 @@ def filter_clips(dataset: Dataset, config: Config, call: Call) -> Summary:
 
 def export(dataset: Dataset, config: Config, call: Call) -> Summary:
     """Kept clips become shards with a card (table `shards`)."""
-    from .card import write_card
-    from .export import ExportJob
+    from .export.card import write_card
+    from .export.shards import ExportJob
 
     _need(dataset, "decisions", "filter")
     job = ExportJob(dataset, config.export, call.limit)
@@ -139,7 +139,7 @@ def export(dataset: Dataset, config: Config, call: Call) -> Summary:
 
 def report(dataset: Dataset, config: Config, call: Call) -> Path:
     """One HTML file and the same numbers as JSON."""
-    from .report import build_report
+    from .report.page import build_report
 
     html, _ = build_report(dataset.root)
     call.say(f"report: {html}")

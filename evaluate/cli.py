@@ -13,7 +13,7 @@ from ..schemas import flags
 from ..schemas.errors import ConfigError
 from .cli_options import STRICT_EXIT, with_config
 from .config import Config
-from .material import Call
+from .run.inputs_and_features import Call
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,10 +50,10 @@ def run(
     report: Annotated[bool, typer.Option(help="write report.html too")] = True,
 ) -> None:
     """Evaluate a set: results.json, clips.jsonl and report.html in OUT."""
-    from .evaluator import evaluate
-    from .report import write_report
-    from .results import write_results
-    from .show import show_results
+    from .run.evaluator import evaluate
+    from .show.report import write_report
+    from .run.results import write_results
+    from .show.terminal import show_results
 
     found = evaluate(generated, reference, captions, config, call, system)
     write_results(out, found)
@@ -71,9 +71,9 @@ def compare(
     json_: Annotated[Path | None, typer.Option("--json", help="also write JSON")] = None,
 ) -> None:
     """Test system B against system A on the clips that both have, Holm's correction over metrics."""
-    from . import compare as module
-    from .results import read_results
-    from .show import show_compared
+    from .show import compare as module
+    from .run.results import read_results
+    from .show.terminal import show_compared
 
     one, other = read_results(a), read_results(b)
     found = module.compare(one, other)
@@ -98,8 +98,8 @@ def stats(
     ] = True,
 ) -> None:
     """Write a reference set's statistics to one file, or merge those of its parts."""
-    from .reference import reference_stats
-    from .stats import merge_stats, read_stats, write_stats
+    from .run.reference import reference_stats
+    from .metrics.reference_stats import merge_stats, read_stats, write_stats
 
     if merge:
         found = merge_stats([read_stats(path) for path in source])
@@ -125,8 +125,8 @@ def table(
     ] = False,
 ) -> None:
     """Print results as one table; different protocols are refused unless told to mix."""
-    from .results import read_results
-    from .table import FORMATS, PUBLISHED, build_table
+    from .run.results import read_results
+    from .show.table import FORMATS, PUBLISHED, build_table
 
     if format_ not in FORMATS:
         raise ConfigError(f"--format {format_}: expected one of {', '.join(FORMATS)}")
@@ -144,8 +144,8 @@ def prompts(
     out: Annotated[Path, typer.Option(help="JSON lines of id, caption, reference_id")],
 ) -> None:
     """Read a prompt file and write it in one layout, for generation and for --captions."""
-    from ..schemas.store import write_atomically
-    from .prompts import read_prompts
+    from ..pipeline.dataset import write_atomically
+    from .data.prompts import read_prompts
 
     found = read_prompts(file)
     rows = ({"id": p.id, "caption": p.caption, "reference_id": p.reference} for p in found.prompts)
@@ -162,7 +162,7 @@ def convert(
     rate_hz: Annotated[int, typer.Option(help="of a PANNs checkpoint: 8000, 16000, 32000")] = 32000,
 ) -> None:
     """Convert a checkpoint of VGGish (torchvggish) or PANNs (Cnn14) to the layout that is read."""
-    from .convert import convert_checkpoint
+    from .features.convert import convert_checkpoint
 
     typer.echo(f"{out}: {convert_checkpoint(kind, source, out, rate_hz)} tensors")
 

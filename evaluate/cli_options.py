@@ -13,7 +13,7 @@ import typer
 from ..schemas import flags
 from ..schemas.settings import to_toml
 from .config import Config, from_toml
-from .material import Call
+from .run.inputs_and_features import Call
 
 STRICT_EXIT = 3
 

@@ -1,1 +1,1 @@
-"""The tables, the store on disk, the views over it, and the error tree. Imports nothing of ours."""
+"""Tables, errors, settings and flags. Imports nothing of ours."""

@@ -60,7 +60,7 @@ class Text:
     embedding: list[float] | None = col("unit vector", unit="[dim]", arrow=pa.list_(F32))
     guards: list[str] | None = col("guards that speak against it, whoever wrote it")
     words: int | None = col("words")
-    tokens: int | None = col("tokens of T5, end token counted; see curate/tokens.py")
+    tokens: int | None = col("tokens of T5, end token counted; see curate/guards/tokens.py")
 
 
 @table("matches", 1)
@@ -68,7 +68,7 @@ class Text:
 class Match(Row):
     """How audio, original and generated caption fit, in numbers. Refine writes, SQL reads.
 
-    others: originals of other files, the same for every clip (`curate/match.py`).
+    others: originals of other files, the same for every clip (`curate/captions/similarity.py`).
     """
 
     sim_original: float | None = col("audio and original", unit="-1..1", arrow=F32)

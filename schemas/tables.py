@@ -20,7 +20,7 @@ error row names its error and leaves the table's own columns null.
     answers     refine     what the LLM answered, a row a request
     captions    refine     the final caption and what it was chosen from
     decisions   filter     kept, and every reason against
-    shards      export     the join, with audio (its schema is in curate/export.py)
+    shards      export     the join, with audio (its schema is in curate/export/shards.py)
     latents     latents    what the audio codec makes of each clip
     text_states latents    what the text encoder makes of each prompt, a row a unique text
 """

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from qamdt.schemas.job import output
-from qamdt.schemas.store import Dataset
+from qamdt.pipeline.job import output
+from qamdt.pipeline.dataset import Dataset
 from qamdt.schemas.tables import Caption, Decision, Level, Pmos
-from qamdt.schemas.views import connect
-from qamdt.train.codec_mini import MiniConfig, build, write_weights
+from qamdt.pipeline.views import connect
+from qamdt.train.codec.base.mini import MiniConfig, build, write_weights
 
 PREFIXES = (None, "low quality", "high quality")
 

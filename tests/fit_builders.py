@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from qamdt.schemas.arrow import name_of
-from qamdt.schemas.store import Dataset
+from qamdt.pipeline.dataset import Dataset
 from qamdt.train.config import Config
-from qamdt.train.synthetic import Made, make_synthetic
+from qamdt.benchmarks.training.synthetic_latents import Made, make_synthetic
 
 SHAPE, TEXT_WIDTH = (2, 8, 6), 8
 

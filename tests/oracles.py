@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from qamdt.schemas.figures import write_figures
+from qamdt.benchmarks.figures import write_figures
 
 VISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional",
           "torchvision.datasets", "torchvision.models", "PIL", "PIL.Image", "requests")  # fmt: skip

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from test_degrade import music
 
-from qamdt.audio.degrade import degrade
-from qamdt.models.recipes.labels import TOP, Example
+from qamdt.audio.damage.degrade import degrade
+from qamdt.recipes.pmos.labels import TOP, Example
 
 
 def part(folder: Path, split: str, first: int) -> None:

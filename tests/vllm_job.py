@@ -22,14 +22,15 @@ import pyarrow.parquet as pq
 from builders import manifest, sine, write
 from conftest import QUIET
 
-from qamdt.curate import prompt_files, stations
-from qamdt.curate.ask import AskJob
+from qamdt.curate.captions import prompts
+from qamdt.curate import stations
+from qamdt.curate.captions.merge import AskJob
 from qamdt.curate.config import Config, ModelsConfig, RefineConfig
 from qamdt.schemas.caption_tables import Check, Fact, Generated
-from qamdt.schemas.job import Unit, output
-from qamdt.schemas.runner import run
-from qamdt.schemas.store import Dataset
-from qamdt.schemas.views import connect
+from qamdt.pipeline.job import Unit, output
+from qamdt.pipeline.runner import run
+from qamdt.pipeline.dataset import Dataset
+from qamdt.pipeline.views import connect
 
 # That of merge-v2, shorter: the tests must end in minutes on a busy core.
 SCHEMA: dict[str, Any] = {
@@ -94,7 +95,7 @@ def made(root: Path) -> Dataset:
             )
             dataset.adopt(out.table, out.fingerprint, out.about)
     prompt = root / "merge.txt"
-    prompt.write_text(prompt_files.load("merge-v2").text)
+    prompt.write_text(prompts.load("merge-v2").text)
     prompt.with_suffix(".json").write_text(json.dumps(SCHEMA))
     return dataset
 
@@ -123,7 +124,7 @@ def merged(root: Path, model: str) -> list[Any]:
 
 def prompts(n: int) -> list[str]:
     """`n` prompts as the job asks them."""
-    text = prompt_files.load("merge-v2").text
+    text = prompts.load("merge-v2").text
     pairs = [(o, f) for o in ORIGINALS for f in FACTS]
     return [text.replace("{original}", o).replace("{facts}", f) for o, f in pairs[:n]]
 

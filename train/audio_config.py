@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..schemas.settings import at_least, between, one_of, setting
-from ..schemas.station import RunConfig
-from .codec import POSTERIORS
-from .sampling import SampleConfig
+from ..pipeline.stage import RunConfig
+from .codec.base import POSTERIORS
+from .diffusion.solvers import SampleConfig
 
 FORMATS = ("wav", "flac")
 PREFIXES = ("auto", "none")

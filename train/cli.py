@@ -10,7 +10,7 @@ import typer
 
 from ..schemas import flags
 from ..schemas.errors import ConfigError
-from ..schemas.store import Dataset
+from ..pipeline.dataset import Dataset
 from . import cli_audio
 from .cli_options import with_config
 from .config import Config
@@ -44,7 +44,7 @@ def fit(
     Ctrl-C and SIGTERM finish the step, save and end with 130 and 143. Several GPUs: accelerate launch
     -m qamdt.train.cli fit DIR RUN. Settings of demos are in section [sample] of --config.
     """
-    from .fit import fit as train
+    from .loop.fit import fit as train
 
     outcome = train(Dataset(folder), run, config, until, init, quiet)
     typer.echo(f"step {outcome.step}: {run}")
@@ -61,7 +61,7 @@ def info(
     json_: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
     """Parameters, FLOPs, memory and time of a step, before anything is trained."""
-    from .info import describe, print_info
+    from .loop.info import describe, print_info
 
     print_info(describe(config, text_tokens, mfu), json_)
 
@@ -96,7 +96,7 @@ def sample(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
     """Generate latents for prompts at quality levels, with the mean of the weights."""
-    from .generate import Request, generate_to
+    from .generate.sample import Request, generate_to
 
     if not text:
         raise ConfigError("give at least one prompt: --text 'high quality, slow piano'")
@@ -117,7 +117,7 @@ def import_released(
     ema: Annotated[bool, typer.Option(help="take the mean of the weights")] = False,
 ) -> None:
     """Translate released weights by name, for `sample` and for `fit --init`."""
-    from .generate import write_released
+    from .generate.sample import write_released
 
     config = write_released(checkpoint, out, heads, ema)
     typer.echo(f"{out}: width {config.width}, depth {config.depth}, latents {config.shape}")

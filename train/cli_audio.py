@@ -14,8 +14,8 @@ import typer
 from ..schemas import flags
 from ..schemas.errors import ConfigError
 from ..schemas.settings import from_toml, override, to_toml
-from ..schemas.station import Call
-from ..schemas.store import Dataset
+from ..pipeline.stage import Call
+from ..pipeline.dataset import Dataset
 from .audio_config import AudioConfig
 
 JUDGE = "p-MOS model: embedded-16k (what the codec speaks), embedded, wav2vec2@FOLDER"
@@ -76,7 +76,7 @@ def latents(
     quiet: flags.QUIET = False,
 ) -> None:
     """Encode every kept clip and every prompt of a dataset folder; can be stopped and run again."""
-    from .latents import make_latents
+    from .data.latents_stage import make_latents
 
     dataset = Dataset(folder)
     call = Call(limit, dry_run, retry_errors, quiet, typer.echo)
@@ -107,8 +107,8 @@ def generate(
     init: Annotated[Path | None, typer.Option(help="a sound to vary, with --strength")] = None,
 ) -> None:
     """Make sounds of prompts, wav or flac, each with all that made it in its tags."""
-    from .make_sounds import make_sounds, read_prompts
-    from .studio import Prompt
+    from .generate.generate import make_sounds, read_prompts
+    from .generate.pipeline import Prompt
 
     levels = quality or [5.0]
     wanted = [Prompt(text, level, seed) for text in prompt or [] for level in levels]
@@ -127,11 +127,11 @@ def codec_eval(
     judge: Annotated[str, typer.Option("--pmos", help=JUDGE)] = "embedded-16k",
 ) -> None:
     """Measure what of your own music survives the codec."""
-    from ..models.pmos import KINDS
+    from ..models.pmos.base import KINDS
     from ..models.ref import pick_device, resolve
-    from .codec import CODECS
-    from .codec_eval import round_trip, summary
-    from .middle import middles
+    from .codec.kinds import CODECS
+    from .codec.evaluate import round_trip, summary
+    from .codec.center_crop import middles
 
     codec = resolve(config.models.codec, CODECS, device=pick_device(config.models.device))
     pmos, trips = resolve(judge, KINDS), []
@@ -157,8 +157,8 @@ def page(
     judge: Annotated[str, typer.Option("--pmos", help=JUDGE)] = "embedded-16k",
 ) -> None:
     """Write one HTML file that plays generated sounds beside their spectrograms and p-MOS."""
-    from ..models.pmos import KINDS
+    from ..models.pmos.base import KINDS
     from ..models.ref import resolve
-    from .page import write_page
+    from .generate.page import write_page
 
     typer.echo(write_page(folder, resolve(judge, KINDS), out))

@@ -13,7 +13,7 @@ import typer
 from ..schemas import flags
 from ..schemas.settings import to_toml
 from .config import Config, from_toml
-from .model_config import SIZES
+from .network.config import SIZES
 
 SIZE = Annotated[
     str | None,

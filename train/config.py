@@ -14,9 +14,9 @@ from typing import Any
 
 from ..schemas import settings
 from ..schemas.settings import at_least, between, one_of, setting
-from .model_config import ModelConfig, sized
-from .objective import ObjectiveConfig
-from .sampling import SampleConfig
+from .network.config import ModelConfig, sized
+from .diffusion.objective import ObjectiveConfig
+from .diffusion.solvers import SampleConfig
 
 SAMPLINGS = ("none", "exp", "balanced")
 READINGS = ("mmap", "stream")
@@ -188,7 +188,7 @@ class Config:
 
 def _resized(old: ModelConfig, size: ModelConfig) -> ModelConfig:
     """`old` with everything in which `size` differs from the defaults, or the sizes do."""
-    from .model_config import SIZES
+    from .network.config import SIZES
 
     names = {name for changes in SIZES.values() for name in changes}
     return dataclasses.replace(old, **{name: getattr(size, name) for name in names})

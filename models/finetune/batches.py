@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..pmos_hf import Hearing
+from ..pmos.wav2vec2 import Hearing
 from .waves import Waves
 
 ALIKE_S = 0.5  # lengths within this are taken for equal, so that batches mix from epoch to epoch

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import ConfigError, DatasetBusy
-from ...schemas.store import write_atomically
-from ..pmos_hf import PREPROCESSOR, RECORD, read_json
+from ...pipeline.dataset import write_atomically
+from ..pmos.wav2vec2 import PREPROCESSOR, RECORD, read_json
 
 LOCK, WORK, BEGUN, ERRORS = ".lock", ".training", "run.json", "errors.csv"
 WEIGHTS = "model.safetensors"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..pmos_figures import MEASURES, Estimate, calibration, intervals, rmse
+from ..pmos.agreement import MEASURES, Estimate, calibration, intervals, rmse
 from .labels import Labelled, Problem
 
 COMMAND = "qamdt-curate models train-pmos"

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ...schemas.errors import ModelError
-from ..pmos_hf import kind_of, load_network, weights_of
+from ..pmos.wav2vec2 import kind_of, load_network, weights_of
 from .config import FinetuneConfig
 
 HEAD = ("projector.", "classifier.", "layer_weights")

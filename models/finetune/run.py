@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import ConfigError
-from ..pmos_hf import (
+from ..pmos.wav2vec2 import (
     PREPROCESSOR,
     RATE_HZ,
     RECORD,
@@ -31,7 +31,7 @@ from ..pmos_hf import (
     silent,
     weights_of,
 )
-from ..pmos_windows import sha256_of
+from ..pmos.windows import sha256_of
 from .card import card
 from .claim import FILES, WORK, claim, held, refuse_other_things
 from .config import FinetuneConfig

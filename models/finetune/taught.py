@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from ...schemas.errors import ConfigError
-from ...schemas.store import write_atomically
-from ..pmos_hf import Hearing
+from ...pipeline.dataset import write_atomically
+from ..pmos.wav2vec2 import Hearing
 from .claim import ERRORS, WORK
 from .figures import table_of
 from .labels import EXPECTED, Labelled, Problem, read_labels

@@ -15,8 +15,8 @@ import torch
 from torch.nn import functional as F
 
 from ...schemas.errors import ModelError
-from ..pmos_figures import pearson, rmse, spearman
-from ..pmos_hf import Hearing, predict
+from ..pmos.agreement import pearson, rmse, spearman
+from ..pmos.wav2vec2 import Hearing, predict
 from .batches import ALIKE_S, crops, epoch_batches
 from .config import FinetuneConfig
 from .network import optimizer_of, set_rates, to_train

@@ -18,8 +18,8 @@ from ...audio.decode import read_windows
 from ...audio.probe import probe
 from ...audio.sound import Sound
 from ...schemas.errors import AudioError
-from ...schemas.store import write_atomically
-from ..pmos_hf import MIN_S, Hearing, read_json
+from ...pipeline.dataset import write_atomically
+from ..pmos.wav2vec2 import MIN_S, Hearing, read_json
 from .labels import Labelled, Problem
 from .state import BEST, STATE
 

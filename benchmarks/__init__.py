@@ -1,0 +1,1 @@
+"""What measures the product: figures, chaos, proofs. Not in the wheel."""

@@ -1,0 +1,1 @@
+"""Figures of the evaluator, and the simulations behind them."""

@@ -1,0 +1,1 @@
+"""What leaves: shards with audio, and the dataset card."""

@@ -1,0 +1,1 @@
+"""Guards: reasons to refuse a text, each a small rule."""

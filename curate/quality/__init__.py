@@ -1,0 +1,1 @@
+"""Scores become levels, levels and scores become decisions."""

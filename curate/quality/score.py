@@ -1,0 +1,191 @@
+"""The listeners of the score station: p-MOS, signal, embedding, tags, tempo and key.
+
+Each is a model (or a measurement) and the columns it fills. A model is opened where it is used: in
+the driver only as far as its name and its weights' digest are needed for the fingerprint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...pipeline.audio_pass import Answer, ListenJob
+from ...audio.sound import Sound
+from ...models.ref import pick_device, resolve
+from ...schemas.errors import AudioError, ModelError
+from ...pipeline.job import Output, output
+from ...pipeline.dataset import Dataset
+from ...schemas.tables import Clap, Music, Pmos, Signal, Tags
+from ..config import ModelsConfig, ScoreConfig
+
+TOP_TAGS = 20
+
+
+class _ModelListener:
+    """A listener around one model, opened at first use and never pickled."""
+
+    writes: ClassVar[type]
+    version: ClassVar[int]
+
+    def __init__(self, ref: str, device: str = "cpu") -> None:
+        self._ref, self._device = ref, device
+
+    @cached_property
+    def model(self) -> Any:
+        return resolve(self._ref, self._kinds(), device=pick_device(self._device))
+
+    def _kinds(self) -> Mapping[str, Callable[..., Any]]:
+        raise NotImplementedError
+
+    @cached_property
+    def _named(self) -> tuple[str, str]:
+        """Name and digest, without loading more than they need."""
+        model = resolve(self._ref, self._kinds())
+        return str(model.model_id), str(model.digest)
+
+    @property
+    def model_id(self) -> str:
+        return self._named[0]
+
+    @property
+    def weights(self) -> str:
+        return self._named[1]
+
+    def open(self) -> None:
+        self.model.load()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "model"}
+
+
+class PmosListener(_ModelListener):
+    """Pseudo MOS of the whole clip, 1..5, 5 is best (QA-MDT, data section)."""
+
+    writes = Pmos
+    version = 1
+
+    def _kinds(self) -> Mapping[str, Callable[..., Any]]:
+        from ...models.pmos.base import KINDS
+
+        return KINDS
+
+    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+        return [_number("pmos", s, "a p-MOS") for s in self.model.score(sounds)]
+
+
+class ClapListener(_ModelListener):
+    """Audio embedding of the joint audio-text model, a unit vector stored as float16."""
+
+    writes = Clap
+    version = 1
+
+    def _kinds(self) -> Mapping[str, Callable[..., Any]]:
+        from ...models.clap.kinds import MATCHERS
+
+        return MATCHERS
+
+    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+        vectors = self.model.embed_audio(sounds).astype(np.float16)
+        return [
+            {"embedding": v} if np.isfinite(v).all() else ModelError("the embedding is not finite")
+            for v in vectors
+        ]
+
+
+class TagsListener(_ModelListener):
+    """The most probable tags of a tagger, with their probabilities."""
+
+    writes = Tags
+    version = 1
+
+    def _kinds(self) -> Mapping[str, Callable[..., Any]]:
+        from ...models.tags.tagger import TAGGERS
+
+        return TAGGERS
+
+    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+        return [self._top(p) for p in self.model.probabilities(sounds)]
+
+    def _top(self, p: np.ndarray) -> Answer:
+        if not np.isfinite(p).all():
+            return ModelError("the tagger gave no finite probabilities")
+        best = np.argsort(-p, kind="stable")[:TOP_TAGS]
+        return {
+            "tag_names": [self.model.names[i] for i in best],
+            "tag_probabilities": [float(p[i]) for i in best],
+        }
+
+
+class _Measurement:
+    """A listener without a model."""
+
+    model_id = ""
+    weights = ""
+
+    def open(self) -> None:
+        """Hear a second of noise: what is imported or compiled at first use is here afterwards."""
+        noise = np.random.default_rng(0).normal(0, 0.1, (2, 22050)).astype(np.float32)
+        self.hear([Sound(noise, 22050)])
+
+    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+        raise NotImplementedError
+
+
+class SignalListener(_Measurement):
+    """What the samples show: levels, silence, clipping, bandwidth, loudness, a hash."""
+
+    writes = Signal
+    version = 1
+
+    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+        from ...audio.signal import measure
+
+        return [_each(s, lambda s: dataclasses.asdict(measure(s))) for s in sounds]
+
+
+class MusicListener(_Measurement):
+    """Tempo and key by librosa."""
+
+    writes = Music
+    version = 1
+
+    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+        from ...models.tags.tempo_key import hear_tonal
+
+        return [_each(s, lambda s: dataclasses.asdict(hear_tonal(s))) for s in sounds]
+
+
+def score_job(
+    dataset: Dataset, config: ScoreConfig, models: ModelsConfig, limit: int | None = None
+) -> ListenJob:
+    """The listening pass of the listeners that the configuration names."""
+    makers: dict[str, Callable[[], Any]] = {
+        "pmos": lambda: PmosListener(models.pmos, models.device),
+        "signal": SignalListener,
+        "clap": lambda: ClapListener(models.match, models.device),
+        "tags": lambda: TagsListener(models.tagger, models.device),
+        "music": MusicListener,
+    }
+    listeners = tuple(makers[name]() for name in config.only)
+    outputs: tuple[Output, ...] = tuple(
+        output(dataset, x.writes, x.version, {}, ["clips"], x.model_id, x.weights)
+        for x in listeners
+    )
+    return ListenJob(dataset, listeners, outputs, limit)
+
+
+def _each(sound: Sound, measure: Callable[[Sound], Answer]) -> Answer:
+    try:
+        return measure(sound)
+    except AudioError as error:
+        return error
+
+
+def _number(column: str, value: float, what: str) -> Answer:
+    if not np.isfinite(value):
+        return ModelError(f"the model gave no finite number for {what}; is the clip long enough?")
+    return {column: float(value)}

@@ -1,0 +1,94 @@
+"""What `qamdt-curate models` shows: a list, or one model with its files and card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+from ...models.fetch import registry
+from ...schemas.errors import WeightsMissing
+
+PLACES = {  # what stands behind a kind
+    "qama": "@FILE or FOLDER",
+    "wav2vec2": "@FOLDER",
+    "audiobox": "@FOLDER",
+    "clap": "@FOLDER",
+    "laion": "@FILE",
+    "vllm": "@FOLDER or NAME",
+    "vllm-audio": "@FOLDER or NAME",
+    "openai": "@URL#MODEL",
+    "openai-audio": "@URL#MODEL",
+    "column": "@NAME",
+}
+
+
+def print_models(console: Console) -> None:
+    """Every known model, and whether its weights are here."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for head in ("model", "role", "licence", "MB", "from", "here"):
+        table.add_column(head, overflow="fold", justify="right" if head == "MB" else "left")
+    for entry in registry.entries():
+        size = f"{entry.size / 1e6:.1f}"
+        source = "this package" if entry.shipped else entry.source
+        table.add_row(entry.name, entry.role, entry.licence, size, source, _state(entry.name))
+    console.print(table)
+
+
+def print_kinds(console: Console) -> None:
+    """What can be asked for in every role, and the profiles that choose for all."""
+    from ...models.llm.kinds import LLMS
+    from ...models.clap.kinds import MATCHERS
+    from ...models.pmos.base import KINDS
+    from ...models.profile import profiles
+    from ...models.tags.tagger import TAGGERS
+    from ..captions.captioners import KINDS as CAPTIONERS
+
+    table = Table("role", "kinds", box=box.SIMPLE_HEAD)
+    roles = {
+        "pmos": KINDS,
+        "match": MATCHERS,
+        "tagger": TAGGERS,
+        "captioner": CAPTIONERS,
+        "llm": LLMS,
+    }
+    for role, kinds in roles.items():
+        table.add_row(role, ", ".join(k + PLACES.get(k, "") for k in kinds))
+    console.print(table)
+    names = " or ".join(f"--config {name}" for name in profiles())
+    console.print(
+        f"all roles at once: {names}; docs/real-checkpoints.md tells more", highlight=False
+    )
+
+
+def print_info(console: Console, name: str) -> None:
+    """One model: facts, files with SHA-256, and its card where it has one."""
+    entry = registry.entry(name)
+    for label, value in (
+        ("model", f"{entry.name} {entry.version}"),
+        ("role", entry.role),
+        ("licence", entry.licence),
+        ("source", entry.source),
+        ("sha256", entry.sha256),
+        ("digest", entry.digest),
+        ("here", _state(name)),
+    ):
+        console.print(f"{label:8} {value}", highlight=False)
+    card = registry.WEIGHTS / f"{name}.md"
+    if card.exists():
+        console.print(Markdown(card.read_text(encoding="utf-8")))
+    elif not entry.shipped and _state(name) != "no":
+        manifest: Path = registry.path(name) / registry.MANIFEST
+        for file, facts in json.loads(manifest.read_text(encoding="utf-8"))["files"].items():
+            console.print(f"{facts['sha256']}  {facts['size']:>11}  {file}", highlight=False)
+
+
+def _state(name: str) -> str:
+    try:
+        return str(registry.path(name))
+    except WeightsMissing:
+        return "no"

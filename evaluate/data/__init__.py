@@ -1,0 +1,1 @@
+"""Sets of sounds and prompts, paired by id."""

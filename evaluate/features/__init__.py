@@ -1,0 +1,1 @@
+"""What models make of sounds and texts, and the cache that keeps it."""

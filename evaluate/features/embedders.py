@@ -1,0 +1,163 @@
+"""Embedders: what turns a sound into the rows that FAD and KAD are made of; one class each.
+
+An embedder says how it listens in `listens` (rate, mono rule, window, pooling, gain): that, its id
+and the digest of its weights name every number made with it. One that classifies too gives logits,
+from which KL and IS are made. `style` is the name of the protocol whose habits it follows.
+
+    embedded, tagger   musicnn's penultimate layers, 400 dimensions, a row a clip; logits of its words
+    clap-mini          the embedded audio-text model, a row a clip      tagtext   its untrained part
+    clap@FOLDER        CLAP in Hugging Face's layout     laion@FILE   CLAP as LAION published it
+    vggish@FILE        VGGish      panns@FILE   CNN14, with logits        (see their modules)
+    wav2vec2@FOLDER    the mean over time of the last hidden layer (wav2vec 2.0, HuBERT, WavLM)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ...audio.sound import Sound
+from ...models.ref import ModelRef, nowhere
+from .cache import HeardByMatch, HeardByPanns, HeardByTagger, HeardByVggish, HeardByWav2Vec2
+from .panns import PannsEmbedder
+from .vggish import VggishEmbedder
+from .wav2vec2 import Wav2Vec2Embedder
+from .windows import Embedded, one_row
+
+RESAMPLER = "soxr HQ"
+
+
+class Embedder(Protocol):
+    """Hears sounds. classes: names of the logits, () where there are none."""
+
+    model_id: str
+    digest: str
+    classes: tuple[str, ...]
+    listens: dict[str, Any]
+
+    def load(self) -> None:
+        """Make ready, so that a damaged checkpoint is found before the work begins."""
+
+    def embed(self, sounds: Sequence[Sound]) -> list[Embedded]:
+        """One answer a sound, in order; raises AudioError for a sound that cannot be embedded."""
+        ...
+
+
+class TaggerEmbedder:
+    """The embedded tagger: 2 x 200 penultimate units and the logits of its words, means over 3 s.
+
+    A word that both networks know has the mean of their two logits.
+    """
+
+    def __init__(self, where: str = "", device: str = "cpu", style: str = "native") -> None:
+        from ...models.tags.tagger import MusicnnTagger
+
+        nowhere("embedded", where)
+        self._tagger = MusicnnTagger(device=device)
+        self.model_id = f"{self._tagger.model_id}:penultimate"
+        self.digest = self._tagger.digest
+        self.classes = self._tagger.names
+        self.listens = {
+            "rate_hz": 16000, "mono": "mean of channels", "window": "2.99 s, no overlap",
+            "tail": "dropped; a sound under 2.99 s is repeated", "pooling": "mean, one row a clip",
+            "gain": "none",
+        }  # fmt: skip
+
+    def load(self) -> None:
+        self._tagger.load()
+
+    def embed(self, sounds: Sequence[Sound]) -> list[Embedded]:
+        return [
+            Embedded(one_row(h.penultimate), np.asarray(self._tagger.by_name(h.logits), np.float32))
+            for h in self._tagger.hear(sounds)
+        ]
+
+
+class MatchEmbedder:
+    """The sound side of an audio-text model: its unit vector, a row a clip.
+
+    In the style of fadtk a CLAP checkpoint gives a row for each second: the ten seconds from there,
+    filled up with zeros.
+    """
+
+    classes = ()
+
+    def __init__(self, where: str, device: str = "cpu", style: str = "native") -> None:
+        """where: the whole reference of the model, such as `clap@/ckpt/music`."""
+        from ...models.clap.kinds import MATCHERS
+        from ...models.ref import resolve
+
+        kind = ModelRef.parse(where, MATCHERS).kind
+        self._model: Any = resolve(where, MATCHERS, device=device)
+        self.model_id, self.digest = self._model.model_id, self._model.digest
+        self._by_second = style == "fadtk" and kind in ("clap", "laion")
+        small = kind in ("embedded", "tagtext")
+        self.listens = {
+            "rate_hz": 16000 if small else 48000,
+            "mono": "mean of channels",
+            "window": "whole clip" if small else "10 s, evenly spread, a short clip is repeated",
+            "pooling": "unit vector, one row a clip",
+            "gain": "none",
+        }
+        if self._by_second:
+            self.listens |= {
+                "window": "10 s from each second on, zeros at the end",
+                "pooling": "unit vectors, one row a second",
+            }
+
+    def load(self) -> None:
+        self._model.load()
+
+    def embed(self, sounds: Sequence[Sound]) -> list[Embedded]:
+        if self._by_second:
+            return [Embedded(self._seconds(sound), None) for sound in sounds]
+        return [Embedded(one_row(v), None) for v in self._model.embed_audio(sounds)]
+
+    def _seconds(self, sound: Sound) -> np.ndarray:
+        rate_hz = int(self._model.rate_hz)
+        wave = sound.mono_at(rate_hz)
+        starts = range(0, max(1, len(wave)), rate_hz)
+        windows = [wave[start : start + 10 * rate_hz] for start in starts]
+        full = [np.pad(w, (0, 10 * rate_hz - len(w))) for w in windows]
+        rows: np.ndarray = self._model.embed_windows(full)
+        return rows
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How an embedder is opened, and the table its rows go to. whole: it gets the whole reference."""
+
+    make: Callable[..., Any]
+    writes: type
+    whole: bool = False
+
+
+EMBEDDERS: dict[str, Kind] = {
+    "embedded": Kind(TaggerEmbedder, HeardByTagger),
+    "tagger": Kind(TaggerEmbedder, HeardByTagger),
+    "clap-mini": Kind(lambda where, **kw: MatchEmbedder("embedded", **kw), HeardByMatch),
+    "tagtext": Kind(MatchEmbedder, HeardByMatch, whole=True),
+    "clap": Kind(MatchEmbedder, HeardByMatch, whole=True),
+    "laion": Kind(MatchEmbedder, HeardByMatch, whole=True),
+    "vggish": Kind(VggishEmbedder, HeardByVggish),
+    "panns": Kind(PannsEmbedder, HeardByPanns),
+    "wav2vec2": Kind(Wav2Vec2Embedder, HeardByWav2Vec2),
+}
+
+
+def open_embedder(ref: str, device: str, style: str) -> Embedder:
+    """The embedder that `ref` names. Raises ConfigError, WeightsMissing, ModelError."""
+    parsed = ModelRef.parse(ref, EMBEDDERS)
+    kind = EMBEDDERS[parsed.kind]
+    made: Embedder = kind.make(
+        str(parsed) if kind.whole else parsed.where, device=device, style=style
+    )
+    return made
+
+
+def table_of(ref: str) -> type:
+    """The row class of the cache that an embedder's rows go to."""
+    return EMBEDDERS[ModelRef.parse(ref, EMBEDDERS).kind].writes

@@ -1,0 +1,83 @@
+"""wav2vec 2.0, HuBERT or WavLM from a folder, as an embedder: the mean over time of a hidden layer.
+
+`wav2vec2@FOLDER` takes the last layer; `wav2vec2@FOLDER#6` layer 6, counted from 1, 0 being what the
+convolutions give. Sounds are cut into equal windows of at most 30 s; the mean is over all frames.
+Baevski et al. 2020, arXiv 2006.11477; the network is transformers'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...audio.sound import Sound
+from ...models.fetch.hf_folder import folder_digest
+from ...models.pmos.wav2vec2 import Hearing, config_of, silent, weights_of
+from ...models.pmos.windows import equal_windows
+from ...models.ref import somewhere
+from ...schemas.errors import ConfigError
+from .windows import Embedded, one_row, wave_of
+
+LEAST_SAMPLES = 400  # one frame of the convolutions
+
+
+class Wav2Vec2Embedder:
+    """One row a clip. Raises WeightsMissing, ModelError, ConfigError."""
+
+    classes: tuple[str, ...] = ()
+
+    def __init__(self, where: str, device: str = "cpu", style: str = "native") -> None:
+        folder, mark, layer = somewhere("wav2vec2", where, "FOLDER").partition("#")
+        self._folder = Path(folder)
+        weights_of(self._folder)
+        layers = int(config_of(self._folder).num_hidden_layers)
+        if mark and not (layer.isdigit() and int(layer) <= layers):
+            raise ConfigError(f"model wav2vec2@{where}: expected #0 to #{layers}, a layer")
+        self._layer = int(layer) if mark else layers
+        self._hearing = Hearing.of(self._folder)
+        self.model_id = f"wav2vec2:{self._folder.name}#{self._layer}"
+        self.digest = folder_digest(self._folder)
+        self._device = device
+        self.listens: dict[str, Any] = {
+            "rate_hz": self._hearing.rate_hz,
+            "mono": "mean of channels",
+            "window": "whole clip, equal windows of at most 30 s",
+            "pooling": f"mean over time of layer {self._layer}, one row a clip",
+            "gain": "mean 0, variance 1 a window" if self._hearing.normalise else "none",
+        }
+
+    def load(self) -> None:
+        _ = self._model
+
+    @cached_property
+    def _model(self) -> Any:
+        import torch
+        from transformers import AutoModel
+
+        with silent():  # the head of a scorer is not needed here
+            model: Any = AutoModel.from_pretrained(
+                self._folder, local_files_only=True, dtype=torch.float32
+            )
+        return model.to(self._device).eval()
+
+    def embed(self, sounds: Sequence[Sound]) -> list[Embedded]:
+        return [Embedded(one_row(self._one(sound)), None) for sound in sounds]
+
+    def _one(self, sound: Sound) -> np.ndarray:
+        import torch
+
+        rate_hz = self._hearing.rate_hz
+        wave = wave_of(sound, rate_hz)
+        wave = np.pad(wave, (0, max(0, LEAST_SAMPLES - len(wave))))
+        total, frames = 0.0, 0
+        with torch.inference_mode():
+            for window in equal_windows(wave, 30 * rate_hz):
+                heard = torch.from_numpy(self._hearing.heard(window))[None].to(self._device)
+                out = self._model(heard, output_hidden_states=True).hidden_states[self._layer][0]
+                total = total + out.double().sum(0).cpu().numpy()
+                frames += len(out)
+        return np.asarray(total / frames)

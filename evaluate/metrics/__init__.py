@@ -1,0 +1,1 @@
+"""The formulas: FAD, KAD, KL, IS, CLAP score; their intervals."""

@@ -1,0 +1,1 @@
+"""One evaluation: inputs, features, measurements, results, protocol."""

@@ -1,0 +1,54 @@
+"""What the commands print: results and comparisons, on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from .compare import Compared
+from ..run.results import Results
+
+
+def show_results(found: Results, out: Path) -> None:
+    """Numbers with intervals, and what was wrong."""
+    console = Console()
+    table = Table("metric", "value", "unbiased", "95% interval", "n", "protocol", box=None)
+    for n in found.numbers:
+        between = "–" if n.low is None or n.high is None else f"{n.low:.4g} to {n.high:.4g}"
+        unbiased = "–" if n.unbiased is None else f"{n.unbiased:.4g}"
+        table.add_row(n.name, f"{n.value:.4g}", unbiased, between, str(n.n), n.protocol_id)
+    console.print(f"{found.system}: {found.generated['clips']} clips, protocol {found.protocol}",
+                  highlight=False, markup=False)  # fmt: skip
+    console.print(table)
+    for n in found.numbers:
+        for note in n.notes:
+            console.print(f"  {n.name}: {note}", highlight=False, markup=False)
+    for a in found.absent:
+        console.print(f"  {a.name} is absent: {a.why}", style="red", highlight=False, markup=False)
+    for text in found.deviates:
+        console.print(f"  deviates: {text}", highlight=False, markup=False)
+    counts = (("missing", found.missing), ("extra", found.extra),
+              ("unreadable", found.unreadable), ("flagged", found.flagged))  # fmt: skip
+    console.print("  " + ", ".join(f"{len(what)} {name}" for name, what in counts), highlight=False)
+    console.print(f"  {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_compared(a: str, b: str, found: Sequence[Compared]) -> None:
+    """One line a metric."""
+    console = Console()
+    table = Table(
+        "metric", "A", "B", "B - A", "95% interval", "test", "p", "p (Holm)", "ranks (Holm)", "n",
+        "better", box=None,
+    )  # fmt: skip
+    for c in found:
+        between = "–" if c.low is None or c.high is None else f"{c.low:.3g} to {c.high:.3g}"
+        ranks = "–" if c.p_wilcoxon_holm is None else f"{c.p_wilcoxon_holm:.3g}"
+        table.add_row(
+            c.name, f"{c.a:.4g}", f"{c.b:.4g}", f"{c.difference:+.3g}", between, c.test,
+            f"{c.p:.3g}", f"{c.p_holm:.3g}", ranks, str(c.n), c.better,
+        )  # fmt: skip
+    console.print(f"A = {a}, B = {b}", highlight=False, markup=False)
+    console.print(table)

@@ -1,0 +1,1 @@
+"""Audio-text models: sounds and captions in one space."""

@@ -1,0 +1,1 @@
+"""Where pretrained models come from: fetched, checked by hash, converted."""

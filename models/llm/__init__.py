@@ -1,0 +1,1 @@
+"""Language models: prompts in, texts out; captioners that hear audio."""

@@ -1,1 +1,0 @@
-"""How the embedded models were made: data, labels and training, each run again by one command."""

@@ -1,0 +1,1 @@
+"""Taggers: words, tempo and key of a sound."""

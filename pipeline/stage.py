@@ -1,0 +1,90 @@
+"""A station's call: a job is run, resumed or only counted, and what it did is said in one line."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .job import Job
+from .runner import Summary, run
+from ..schemas.settings import at_least, setting
+from .dataset import Dataset
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where the work runs. Nothing here changes a result, but for the last bits with `threads`."""
+
+    workers: int = setting(0, "Ray actors; 0 runs in this process")
+    threads: int = setting(1, "threads a worker computes with")
+    ray_address: str | None = setting(None, "join this Ray cluster instead of a local one")
+
+    def __post_init__(self) -> None:
+        at_least("workers", self.workers, 0)
+        at_least("threads", self.threads, 1)
+
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a station is called this once. Nothing here changes a row.
+
+    limit: at most so many files (ingest) or clips. dry_run: say what would be done, do nothing.
+    retry_errors: forget error rows first. say: takes the lines that are printed.
+    """
+
+    limit: int | None = None
+    dry_run: bool = False
+    retry_errors: bool = False
+    quiet: bool = False
+    say: Say = print
+
+
+def work(dataset: Dataset, job: Job, where: RunConfig, call: Call) -> Summary:
+    """Run what is pending of a job and say what was done. The caller holds the dataset's lock."""
+    if call.retry_errors and not call.dry_run:
+        for out in job.outputs:
+            if n := dataset.forget_errors(out.table, out.fingerprint):
+                call.say(f"{job.name}: {n} error rows of {out.table} are tried again")
+    if call.dry_run:
+        total = job.total()
+        call.say(f"{job.name}: {total} rows to do (dry run: nothing was done)")
+        return Summary(job.name, total)
+    summary = run(job, dataset, where.workers, where.threads, where.ray_address, call.quiet)
+    _log(dataset, summary)
+    return report_of(summary, call)
+
+
+def report_of(summary: Summary, call: Call) -> Summary:
+    """Print in = ok + error of every table that a station wrote."""
+    if not summary.rows:
+        call.say(f"{summary.name}: nothing to do")
+        return summary
+    tables = sorted({table for table, _ in summary.counts})
+    parts = []
+    for table in tables:
+        ok, error = summary.counts[table, "ok"], summary.counts[table, "error"]
+        parts.append(f"{table} {ok + error} = {ok} ok + {error} error")
+    took = f" in {summary.seconds:.1f} s" if summary.seconds else ""
+    call.say(f"{summary.name}: {'; '.join(parts)}{took}")
+    return summary
+
+
+def _log(dataset: Dataset, summary: Summary) -> None:
+    """Append what a run did to `runs.jsonl`: read by the report, by nothing else."""
+    if not summary.rows:
+        return
+    line: dict[str, Any] = {
+        "station": summary.name,
+        "rows": summary.rows,
+        "seconds": round(summary.seconds, 3),
+        "worker_seconds": round(summary.worker_seconds, 3),
+        "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    with open(dataset.root / "runs.jsonl", "a", encoding="utf-8") as f:
+        f.write(json.dumps(line) + "\n")

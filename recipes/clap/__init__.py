@@ -1,0 +1,1 @@
+"""How clap-mini is made."""

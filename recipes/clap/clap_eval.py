@@ -1,0 +1,240 @@
+"""Measures clap-mini, and tagtext-mini beside it, on tracks and compositions it has not learned from.
+
+    python -m qamdt.recipes.clap.clap_eval [--split test] [--figures FILE]
+
+The captions of the test are in `weights/clap-mini-test.json`, written before anything was measured.
+A track's caption says its album's genre, its title and what librosa measures on the whole track,
+while the model hears one window of 10.24 s; it is not a caption by a person.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...audio.sound import Sound
+from ...models.fetch import registry
+from ...models.clap.mini_features import RHYTHM_SIZE, Measured
+from ...models.clap.mini import ClapMiniMatch
+from ...models.clap.tagtext import TagTextMatch
+from . import clap_data
+from .clap_captions import ATTRIBUTES, TEST_WORDINGS, Facts, real_facts, swap, write
+from .clap_exam import Figure, Pairs, found_swaps, real_pairs
+
+COMMAND = "python -m qamdt.recipes.clap.clap_eval"
+FROZEN = registry.WEIGHTS / "clap-mini-test.json"
+SEED = 2024
+Texts = Callable[[Sequence[str]], np.ndarray]
+
+
+def exam_captions(abouts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a track or rendered piece: its captions in four wordings, and for a piece one of
+    them again for each fact, that fact exchanged. `abouts` are the facts that `clap_data.load` gives."""
+    rows: dict[str, dict[str, Any]] = {}
+    for number, about in enumerate(abouts):
+        real = about["kind"] == "real"
+        name = f"{about['package']}/{about['name']}" if real else f"piece {number}"
+        if name in rows:
+            continue
+        rng = np.random.default_rng([SEED, number])
+        facts = real_facts(about, about["track_numbers"]) if real else Facts.rendered(about)
+        facts = facts if real else replace(facts, levels={})
+        says = [int(rng.integers(2**31)) for _ in TEST_WORDINGS]
+
+        def worded(facts: Facts, says: list[int] = says) -> list[str]:
+            pairs = zip(TEST_WORDINGS, says, strict=True)
+            return [write(facts, wording, np.random.default_rng(say)) for wording, say in pairs]
+
+        row: dict[str, Any] = {"name": name, "captions": worded(facts)}
+        if not real:
+            wrong = {a: swap(facts, a, rng) for a in ATTRIBUTES}
+            row["work"] = about["name"]
+            row["swapped"] = {}  # fact -> [wording, caption]
+            for k, (attribute, other) in enumerate(wrong.items()):
+                place = (number + k) % len(TEST_WORDINGS)
+                if other is not None and worded(other)[place] != row["captions"][place]:
+                    row["swapped"][attribute] = [place, worded(other)[place]]
+        rows[name] = row
+    return list(rows.values())
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Vectors of all sounds, the facts and captions of tracks and pieces, and how to read texts."""
+
+    real: np.ndarray
+    rendered: np.ndarray
+    abouts: Sequence[dict[str, Any]]
+    tracks: Sequence[dict[str, Any]]
+    pieces: Sequence[dict[str, Any]]
+    read: Texts
+
+    def texts(self, rows: Sequence[Sequence[str]]) -> np.ndarray:
+        """[wordings, rows, dim] of rows of captions."""
+        flat = [caption for row in rows for caption in row]
+        return self.read(flat).reshape(len(rows), len(rows[0]), -1).transpose(1, 0, 2)
+
+    def figures(self) -> dict[str, Figure]:
+        return self.of_real() | self.of_rendered()
+
+    def of_real(self) -> dict[str, Figure]:
+        names = [row["name"] for row in self.tracks]
+        track = np.array([names.index(f"{a['package']}/{a['name']}") for a in self.abouts])
+        albums = np.array([name.split("/")[0] for name in names])
+        texts = self.texts([row["captions"] for row in self.tracks])
+        similarity = np.einsum("nd,wtd->wnt", self.real, texts)
+        _, number = np.unique(albums, return_inverse=True)
+        found = {
+            name: real_pairs(similarity, track, number[track], number, same).figure()
+            for name, same in (("real", False), ("album", True))
+        }
+        each = real_pairs(similarity, track, number[track], number, True)
+        alone = replace(each, part=np.arange(len(track)))
+        return found | {"album_each": alone.figure()}
+
+    def of_rendered(self) -> dict[str, Figure]:
+        n = len(self.pieces)
+        works = np.array([row["work"] or row["name"] for row in self.pieces])
+        texts = self.texts([row["captions"] for row in self.pieces])
+        similarity = np.einsum("nd,wtd->wnt", self.rendered, texts)
+        own = np.eye(n, dtype=bool)
+        pairs = Pairs(similarity, own, ~own, works, np.zeros(n, int))
+        won = {a: self._swaps(a, similarity, works) for a in ATTRIBUTES}
+        found = {"rendered": pairs.figure()}
+        for attribute, each in won.items():
+            found[f"swap_{attribute}"] = found_swaps({attribute: each})
+        mean = found_swaps({a: won[a] for a in ATTRIBUTES if a != "mode"})
+        return found | {"swap": mean}
+
+    def _swaps(
+        self, attribute: str, similarity: np.ndarray, works: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(1 where the true caption scores higher, else 0; composition) of the pieces whose caption
+        the exchange changes."""
+        rows = [(i, *row["swapped"][attribute]) for i, row in enumerate(self.pieces)
+                if attribute in row["swapped"]]  # fmt: skip
+        places, wordings, texts = zip(*rows, strict=True)
+        fits = (self.rendered[list(places)] * self.read(list(texts))).sum(1)
+        right = similarity[list(wordings), list(places), list(places)]
+        return (right > fits) + 0.5 * (right == fits), works[list(places)]
+
+
+def measured(features: dict[str, np.ndarray]) -> list[Measured]:
+    """Rows of the cache as `clap_front` gave them."""
+    plain = features["plain"]
+    return [
+        Measured(row[:-RHYTHM_SIZE], row[-RHYTHM_SIZE:], pitch)
+        for row, pitch in zip(plain, features["pitch"], strict=True)
+    ]
+
+
+def load_exam(cache: Path, split: str) -> tuple[Any, Any, Any]:
+    """((features, facts) of real windows, the same of rendered pieces, captions of both)."""
+    real, abouts = clap_data.load(cache, ("real",))
+    mine = [i for i, about in enumerate(abouts) if about["split"] == split]
+    real, abouts = {name: rows[mine] for name, rows in real.items()}, [abouts[i] for i in mine]
+    rendered, facts = clap_data.load(cache, (split,))
+    if split == "test":
+        rows = json.loads(FROZEN.read_text())
+    else:
+        rows = {"tracks": exam_captions(abouts), "pieces": exam_captions(facts)}
+    return (real, abouts), (rendered, facts), rows
+
+
+def exam_of(loaded: tuple[Any, Any, Any], hear: Callable[[Any], np.ndarray], read: Texts) -> Exam:
+    (real, abouts), (rendered, _), rows = loaded
+    return Exam(hear(real), hear(rendered), abouts, rows["tracks"], rows["pieces"], read)
+
+
+def x_realtime(model: ClapMiniMatch, clips: int = 12) -> Figure:
+    """Seconds of music a second of one core, of the whole audio side, on clips of 10.24 s."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(clips):
+        noise = np.cumsum(rng.standard_normal((2, 451584)), 1)
+        sound = Sound((0.1 * noise / np.abs(noise).max()).astype(np.float32), 44100)
+        began = time.process_time()
+        model.embed_audio([sound])
+        found.append(sound.duration_s / (time.process_time() - began))
+    low, high = np.quantile(found[2:], [0.025, 0.975])
+    return Figure(float(np.median(found[2:])), float(low), float(high), clips - 2)
+
+
+def figures(cache: Path | None = None, split: str = "test") -> dict[str, dict[str, Any]]:
+    """All figures of the model card, `{name: {value, low, high, n, unit, command}}`."""
+    cache = cache or Path.home() / ".cache" / "qamdt"
+    clap_data.run(cache, 0, test_only=True)
+    loaded = load_exam(cache, split)
+    model, standin = ClapMiniMatch(cache), TagTextMatch(cache)
+
+    def hear(features: dict[str, np.ndarray]) -> np.ndarray:
+        logits, hidden = (features[n].mean(1, dtype=np.float32) for n in ("logits", "hidden"))
+        return model.from_features(logits, hidden, measured(features))
+
+    def hear_words(features: dict[str, np.ndarray]) -> np.ndarray:
+        return standin.z_scores(features["logits"].mean(1))
+
+    found = {}
+    for name, figure in exam_of(loaded, hear, model.embed_text).figures().items():
+        found[_full(name)] = figure
+    for name, figure in exam_of(loaded, hear_words, standin.embed_text).figures().items():
+        found[f"{_full(name)}_standin"] = figure
+    found["clap_x_realtime"] = x_realtime(model)
+    return {
+        name: {**{k: round(v, 4) for k, v in asdict(figure).items()}, "unit": _unit(name),
+               "command": COMMAND} for name, figure in found.items()
+    }  # fmt: skip
+
+
+def _full(name: str) -> str:
+    return f"clap_{name}" if name.startswith("swap") else f"clap_auc_{name}"
+
+
+def _unit(name: str) -> str:
+    if "realtime" in name:
+        return "x real time on one core"
+    return "AUC" if "auc" in name else "share found"
+
+
+def main() -> None:
+    """The command: print all figures; with --freeze write the captions of the test first."""
+    import torch
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
+    parser.add_argument("--split", default="test", choices=["dev", "test"])
+    parser.add_argument("--figures", type=Path, help="write the figures here as JSON")
+    parser.add_argument("--freeze", action="store_true", help="write the test's captions anew")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    if given.freeze:
+        freeze(given.cache)
+        return
+    found = figures(given.cache, given.split)
+    for name, figure in found.items():
+        print(f"{name:32} {figure['value']:7.3f}  [{figure['low']:.3f}, {figure['high']:.3f}]"
+              f"  n {figure['n']}")  # fmt: skip
+    if given.figures:
+        given.figures.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def freeze(cache: Path) -> None:
+    """Write `FROZEN` from the cached facts of the test."""
+    _, abouts = clap_data.load(cache, ("real",))
+    _, facts = clap_data.load(cache, ("test",))
+    rows = {
+        "tracks": exam_captions([about for about in abouts if about["split"] == "test"]),
+        "pieces": exam_captions(facts),
+    }
+    FROZEN.write_text(json.dumps(rows, indent=0, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How codec-mini is made."""

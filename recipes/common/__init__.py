@@ -1,0 +1,1 @@
+"""What several recipes share: checkpoints, scores, packages of real music."""

@@ -1,0 +1,1 @@
+"""How pmos-mini and pmos-mini-16k are made."""

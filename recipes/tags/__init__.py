@@ -1,0 +1,1 @@
+"""How the thresholds of tags-mini are chosen."""

@@ -1,0 +1,1 @@
+"""Codecs: wave to latent and back; text encoders."""

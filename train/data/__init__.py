@@ -1,0 +1,1 @@
+"""Latents, text states, and the order in which they are trained on."""

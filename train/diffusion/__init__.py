@@ -1,0 +1,1 @@
+"""The diffusion process: objective, guidance, solvers, windows."""

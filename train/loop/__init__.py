@@ -1,0 +1,1 @@
+"""The training run: steps, checkpoints, validation, demos."""

@@ -1,1 +1,0 @@
-"""Makes the trainer's own weights, and its figures."""

@@ -1,0 +1,1 @@
+"""Weights of the class that the authors released."""
