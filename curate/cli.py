@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ..schemas.errors import ConfigError
-from ..pipeline.stage import Call
 from ..pipeline.dataset import Dataset
+from ..pipeline.stage import Call
 from ..pipeline.views import ask
+from ..schemas.errors import ConfigError
 from . import stations
 from .cli_finetune import train_pmos
 from .cli_options import STRICT_EXIT, speak, with_config
@@ -200,9 +200,9 @@ def search(
 
     By the stored embeddings: no audio of DIR is read. Exact, the whole set each time.
     """
+    from .report.terminal_search import print_hits, print_json
     from .search import embed_sound, embed_text, embedding_of
     from .search import search as find
-    from .report.terminal_search import print_hits, print_json
 
     if sum(given is not None for given in (text, audio, like)) != 1:
         raise ConfigError("give one thing to ask by: a TEXT, --audio FILE or --like CLIP_ID")
@@ -229,8 +229,8 @@ def demo(
 ) -> None:
     """Make the demo set: real compositions, rendered, with planted defects and a truth file."""
     from ..pipeline.progress import Progress
-    from .demo.render_set import make_demo
     from .demo.defects import plan
+    from .demo.render_set import make_demo
 
     with Progress("demo", len(plan(seed))) as progress:
         manifest = make_demo(into, seed=seed, progress=lambda done, total: progress.advance(1))

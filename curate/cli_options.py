@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..schemas import flags
 from ..pipeline.stage import Call
+from ..schemas import flags
 from .config import Config, from_toml, to_toml
 
 STRICT_EXIT = 3

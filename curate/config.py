@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ..models.profile import profile_or_file
+from ..pipeline.stage import RunConfig
 from ..schemas import settings
 from ..schemas.errors import ConfigError
 from ..schemas.settings import at_least, between, one_of, setting, to_toml
-from ..pipeline.stage import RunConfig
 
 __all__ = ["Config", "from_toml", "setting", "to_toml"]
 

@@ -17,12 +17,12 @@ import numpy as np
 
 from ..audio.decode import decode_window
 from ..audio.probe import probe
-from ..models.clap.kinds import MATCHERS
 from ..models.clap.base import MatchModel
+from ..models.clap.kinds import MATCHERS
 from ..models.ref import pick_device, resolve
-from ..schemas.errors import ConfigError, StoreError
 from ..pipeline.dataset import Dataset
 from ..pipeline.views import connect, one_row
+from ..schemas.errors import ConfigError, StoreError
 from .config import ModelsConfig
 
 LONGEST_S = 60.0  # of a sound asked by, where no length is given

@@ -16,11 +16,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ..schemas.errors import StoreError
+from ..pipeline.dataset import Dataset
 from ..pipeline.runner import Summary
 from ..pipeline.stage import Call, report_of, work
-from ..pipeline.dataset import Dataset
 from ..pipeline.views import connect
+from ..schemas.errors import StoreError
 from .config import Config
 
 
@@ -86,10 +86,10 @@ def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
     What was generated must be there: `caption` makes it.
     """
     from .captions.merge import AskJob
-    from .captions.verify import check
-    from .captions.similarity import MatchJob
     from .captions.refine import RefineJob
+    from .captions.similarity import MatchJob
     from .captions.text_embeddings import TextsJob
+    from .captions.verify import check
     from .guards.tokens import PREFIX, counter
 
     if call.dry_run:

@@ -51,8 +51,8 @@ def run(
 ) -> None:
     """Evaluate a set: results.json, clips.jsonl and report.html in OUT."""
     from .run.evaluator import evaluate
-    from .show.report import write_report
     from .run.results import write_results
+    from .show.report import write_report
     from .show.terminal import show_results
 
     found = evaluate(generated, reference, captions, config, call, system)
@@ -71,8 +71,8 @@ def compare(
     json_: Annotated[Path | None, typer.Option("--json", help="also write JSON")] = None,
 ) -> None:
     """Test system B against system A on the clips that both have, Holm's correction over metrics."""
-    from .show import compare as module
     from .run.results import read_results
+    from .show import compare as module
     from .show.terminal import show_compared
 
     one, other = read_results(a), read_results(b)
@@ -98,8 +98,8 @@ def stats(
     ] = True,
 ) -> None:
     """Write a reference set's statistics to one file, or merge those of its parts."""
-    from .run.reference import reference_stats
     from .metrics.reference_stats import merge_stats, read_stats, write_stats
+    from .run.reference import reference_stats
 
     if merge:
         found = merge_stats([read_stats(path) for path in source])

@@ -19,12 +19,12 @@ from typing import Any, Protocol
 
 import duckdb
 
-from ..schemas.errors import AudioError, FileChanged, UnreadableAudio
-from .job import Output, Unit, error_columns
-from .dataset import Dataset, hash_file
-from .views import connect, create_view, one_row, stream
 from ..audio.decode import read_windows
 from ..audio.sound import Sound
+from ..schemas.errors import AudioError, FileChanged, UnreadableAudio
+from .dataset import Dataset, hash_file
+from .job import Output, Unit, error_columns
+from .views import connect, create_view, one_row, stream
 
 BLOCK = 32  # windows of 10 s in one unit: 115 MB of 44.1 kHz stereo
 

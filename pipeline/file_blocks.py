@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 import duckdb
 
-from .job import Output, Unit, error_columns
 from .dataset import Dataset
+from .job import Output, Unit, error_columns
 from .views import connect, create_view, one_row, stream
 
 FILES_A_UNIT = 8

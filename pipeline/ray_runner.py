@@ -18,8 +18,8 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from ..schemas.errors import ConfigError, ModelError, WorkerDied
-from .job import Job, Unit
 from .dataset import Dataset
+from .job import Job, Unit
 from .worker import Bundler, Receipt, Worker, commit
 
 DEATHS_ALLOWED = 2

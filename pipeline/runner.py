@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from .dataset import Dataset
 from .job import Job
 from .progress import Progress
-from .dataset import Dataset
 from .worker import LARGEST_BUNDLE, Bundler, Receipt, Worker
 
 

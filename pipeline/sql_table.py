@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..schemas.arrow import schema_of
+from .dataset import Dataset
 from .job import Output, output
 from .runner import Summary
-from .dataset import Dataset
 
 ROWS_A_PART = 500_000
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .job import Job
-from .runner import Summary, run
 from ..schemas.settings import at_least, setting
 from .dataset import Dataset
+from .job import Job
+from .runner import Summary, run
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from ..schemas.arrow import name_of, own_columns, schema_of
 from ..schemas.errors import StoreError
-from .dataset import Dataset
 from ..schemas.tables import (
     TABLES,
     Caption,
@@ -30,6 +29,7 @@ from ..schemas.tables import (
     Signal,
     Tags,
 )
+from .dataset import Dataset
 
 FULL: tuple[type, ...] = (Pmos, Signal, Tags, Music, Clap, Level, Caption, Decision)
 

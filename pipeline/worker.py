@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
 
-from .job import Job, Unit
 from .dataset import Dataset
+from .job import Job, Unit
 
 COMMIT_EVERY_S = 20.0
 LARGEST_BUNDLE = 4096

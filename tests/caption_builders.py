@@ -20,12 +20,12 @@ from conftest import QUIET
 
 from qamdt.curate import stations
 from qamdt.curate.config import Config
-from qamdt.models.clap.huggingface.mini import ClapMiniMatch
+from qamdt.models.clap.mini import ClapMiniMatch
 from qamdt.models.tags.tagger import MusicnnTagger
-from qamdt.pipeline.job import error_columns, output
 from qamdt.pipeline.dataset import Dataset
-from qamdt.schemas.tables import Clap, Music, Signal, Tags
+from qamdt.pipeline.job import error_columns, output
 from qamdt.pipeline.views import connect
+from qamdt.schemas.tables import Clap, Music, Signal, Tags
 
 TRUE = (
     "slow piano music", "fast heavy metal with distorted guitars", "a baroque harpsichord",

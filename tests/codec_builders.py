@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from qamdt.pipeline.job import output
 from qamdt.pipeline.dataset import Dataset
-from qamdt.schemas.tables import Caption, Decision, Level, Pmos
+from qamdt.pipeline.job import output
 from qamdt.pipeline.views import connect
-from qamdt.train.codec.base.mini import MiniConfig, build, write_weights
+from qamdt.schemas.tables import Caption, Decision, Level, Pmos
+from qamdt.train.codec.mini_network import MiniConfig, build, write_weights
 
 PREFIXES = (None, "low quality", "high quality")
 

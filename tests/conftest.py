@@ -18,8 +18,8 @@ from builders import file_set
 
 from qamdt.curate import stations
 from qamdt.curate.config import Config
-from qamdt.pipeline.stage import Call
 from qamdt.pipeline.dataset import Dataset
+from qamdt.pipeline.stage import Call
 
 settings.register_profile(  # a loaded machine is no failure; the same examples everywhere
     "qamdt", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

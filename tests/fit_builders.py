@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from qamdt.schemas.arrow import name_of
-from qamdt.pipeline.dataset import Dataset
-from qamdt.train.config import Config
 from qamdt.benchmarks.training.synthetic_latents import Made, make_synthetic
+from qamdt.pipeline.dataset import Dataset
+from qamdt.schemas.arrow import name_of
+from qamdt.train.config import Config
 
 SHAPE, TEXT_WIDTH = (2, 8, 6), 8
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from qamdt.pipeline.audio_pass import Answer, Listener, ListenJob
 from qamdt.audio.sound import Sound
-from qamdt.schemas.errors import WeightsMissing
-from qamdt.pipeline.job import output
+from qamdt.pipeline.audio_pass import Answer, Listener, ListenJob
 from qamdt.pipeline.dataset import Dataset
+from qamdt.pipeline.job import output
+from qamdt.schemas.errors import WeightsMissing
 from qamdt.schemas.tables import Music, Pmos
 
 

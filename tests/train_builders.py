@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from qamdt.train.network.model import QAMDT
 from qamdt.train.network.config import ModelConfig
+from qamdt.train.network.model import QAMDT
 
 SMALL: dict[str, Any] = {
     "width": 32, "depth": 6, "decoder_depth": 2, "heads": 2, "channels": 3, "frames": 32, "bands": 8,

@@ -22,15 +22,15 @@ import pyarrow.parquet as pq
 from builders import manifest, sine, write
 from conftest import QUIET
 
-from qamdt.curate.captions import prompts
 from qamdt.curate import stations
+from qamdt.curate.captions import prompts
 from qamdt.curate.captions.merge import AskJob
 from qamdt.curate.config import Config, ModelsConfig, RefineConfig
-from qamdt.schemas.caption_tables import Check, Fact, Generated
+from qamdt.pipeline.dataset import Dataset
 from qamdt.pipeline.job import Unit, output
 from qamdt.pipeline.runner import run
-from qamdt.pipeline.dataset import Dataset
 from qamdt.pipeline.views import connect
+from qamdt.schemas.caption_tables import Check, Fact, Generated
 
 # That of merge-v2, shorter: the tests must end in minutes on a busy core.
 SCHEMA: dict[str, Any] = {
@@ -122,7 +122,7 @@ def merged(root: Path, model: str) -> list[Any]:
     return sorted(rows, key=lambda row: row["request"])
 
 
-def prompts(n: int) -> list[str]:
+def questions(n: int) -> list[str]:
     """`n` prompts as the job asks them."""
     text = prompts.load("merge-v2").text
     pairs = [(o, f) for o in ORIGINALS for f in FACTS]

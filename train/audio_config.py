@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..schemas.settings import at_least, between, one_of, setting
 from ..pipeline.stage import RunConfig
+from ..schemas.settings import at_least, between, one_of, setting
 from .codec.base import POSTERIORS
 from .diffusion.solvers import SampleConfig
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ..pipeline.dataset import Dataset
 from ..schemas import flags
 from ..schemas.errors import ConfigError
-from ..pipeline.dataset import Dataset
 from . import cli_audio
 from .cli_options import with_config
 from .config import Config

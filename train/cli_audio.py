@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
+from ..pipeline.dataset import Dataset
+from ..pipeline.stage import Call
 from ..schemas import flags
 from ..schemas.errors import ConfigError
 from ..schemas.settings import from_toml, override, to_toml
-from ..pipeline.stage import Call
-from ..pipeline.dataset import Dataset
 from .audio_config import AudioConfig
 
 JUDGE = "p-MOS model: embedded-16k (what the codec speaks), embedded, wav2vec2@FOLDER"
@@ -129,9 +129,9 @@ def codec_eval(
     """Measure what of your own music survives the codec."""
     from ..models.pmos.base import KINDS
     from ..models.ref import pick_device, resolve
-    from .codec.kinds import CODECS
-    from .codec.evaluate import round_trip, summary
     from .codec.center_crop import middles
+    from .codec.evaluate import round_trip, summary
+    from .codec.kinds import CODECS
 
     codec = resolve(config.models.codec, CODECS, device=pick_device(config.models.device))
     pmos, trips = resolve(judge, KINDS), []

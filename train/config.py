@@ -14,9 +14,9 @@ from typing import Any
 
 from ..schemas import settings
 from ..schemas.settings import at_least, between, one_of, setting
-from .network.config import ModelConfig, sized
 from .diffusion.objective import ObjectiveConfig
 from .diffusion.solvers import SampleConfig
+from .network.config import ModelConfig, sized
 
 SAMPLINGS = ("none", "exp", "balanced")
 READINGS = ("mmap", "stream")

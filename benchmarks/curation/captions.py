@@ -31,15 +31,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ...recipes.tags.tags_eval import Counts, ratio
-from ...models.fetch.registry import DEFAULT_CACHE
-from ..figures import Figures, measure_parts
-from ...pipeline.stage import Call
-from ...pipeline.dataset import Dataset
-from ...pipeline.views import connect
 from ...curate import stations
-from .captions_truth import key_is_right, named
 from ...curate.config import Config
+from ...models.fetch.registry import DEFAULT_CACHE
+from ...pipeline.dataset import Dataset
+from ...pipeline.stage import Call
+from ...pipeline.views import connect
+from ...recipes.tags.tags_eval import Counts, ratio
+from ..figures import Figures, measure_parts
+from .captions_truth import key_is_right, named
 
 COMMAND = "make figures-captions"
 BROKEN = ("empty", "garbled")
@@ -94,11 +94,11 @@ def measure_tokens(work: Path) -> Figures:
     """The estimate of T5's tokens against tokenizers of two other models, demo and real captions."""
     from transformers import AutoTokenizer
 
+    from ...curate.demo.defects import TEMPLATES, describe
+    from ...curate.demo.pieces import PIECES
+    from ...curate.guards.tokens import Estimate
     from ...models.fetch import registry
     from ...recipes.clap.clap_eval import FROZEN
-    from ...curate.demo.pieces import PIECES
-    from ...curate.demo.defects import TEMPLATES, describe
-    from ...curate.guards.tokens import Estimate
 
     tracks = json.loads(FROZEN.read_text(encoding="utf-8"))["tracks"]
     texts = [(t["name"], caption) for t in tracks for caption in t["captions"]]

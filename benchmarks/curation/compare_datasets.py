@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...schemas.arrow import name_of
+from ...curate.export.shards import Shard
 from ...pipeline.dataset import Dataset
+from ...pipeline.views import connect, create_view
+from ...schemas.arrow import name_of
 from ...schemas.tables import (
     Caption,
     Check,
@@ -22,8 +24,6 @@ from ...schemas.tables import (
     Signal,
     Tags,
 )
-from ...pipeline.views import connect, create_view
-from ...curate.export.shards import Shard
 
 COMPARED: tuple[type, ...] = (
     Clip,

@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
+from ...curate.captions.facts import GENRES, INSTRUMENTS, Facts, facts_of
+from ...curate.captions.facts_job import with_sure
+from ...curate.config import CaptionConfig
+from ...curate.quality.score import TOP_TAGS
+from ...models.tags.tagger import MusicnnTagger
 from ...recipes.tags.tags_data import Row, load
 from ...recipes.tags.tags_eval import Counts, ratio
 from ...recipes.tags.tags_truth import INSTRUMENTS as KNOWN
-from ...models.tags.tagger import MusicnnTagger
-from ...curate.config import CaptionConfig
-from ...curate.captions.facts import GENRES, INSTRUMENTS, Facts, facts_of
-from ...curate.captions.facts_job import with_sure
-from ...curate.quality.score import TOP_TAGS
 
 COMMAND = "python -m qamdt.benchmarks.curation.facts"
 FLAT = 0.1

@@ -1,6 +1,7 @@
 """Measure the line and write figures/line.json: one figure a name, with the command that prints it.
 
-python -m qamdt.benchmarks.curation.line --out figures/line.json [--only demo,listen,driver,chaos,facts,search]
+python -m qamdt.benchmarks.curation.line --out figures/line.json \
+      [--only demo,listen,driver,chaos,facts,search]
 
 demo_s, demo_*_auc, demo_*_recall   the demo set, made and curated, compared with its truth
 listen_x_realtime                   seconds of real music heard per second of the score station
@@ -27,9 +28,9 @@ import numpy as np
 import soundfile as sf
 import typer
 
-from ..figures import Figures, measure_parts, plain_figure
 from ...pipeline.dataset import Dataset
 from ...pipeline.views import connect, one_row
+from ..figures import Figures, measure_parts, plain_figure
 
 CURATE = [sys.executable, "-m", "qamdt.curate.cli"]
 
@@ -52,8 +53,8 @@ def measure_demo(work: Path) -> Figures:
 
 def measure_listening(work: Path) -> Figures:
     """The score station over real music, models loaded included."""
-    from ...models.fetch.registry import DEFAULT_CACHE
     from ...curate.report.funnel import funnel
+    from ...models.fetch.registry import DEFAULT_CACHE
     from .real_music import link_tracks
 
     tracks, seconds = link_tracks(work / "music", Path(DEFAULT_CACHE).expanduser())
@@ -144,9 +145,9 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
 
 def run_driver(source: Path) -> float:
     """The line up to decisions in this process; returns its peak memory in MB."""
-    from ...pipeline.stage import Call
     from ...curate import stations
     from ...curate.config import Config
+    from ...pipeline.stage import Call
 
     data = Dataset(source.parent / f"{source.name}-data")
     config = (

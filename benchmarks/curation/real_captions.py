@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from ...curate.demo.defects import GARBLED
 from ...recipes.clap.clap_eval import FROZEN
 from ...recipes.common.debian import fetch_package
-from ...curate.demo.defects import GARBLED
 
 CLIP_S = 10.24
 PLACES = (0.15, 0.5, 0.8)  # of the track, where its clips begin

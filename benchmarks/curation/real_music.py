@@ -14,8 +14,8 @@ from typing import Annotated
 import soundfile as sf
 import typer
 
-from ...recipes.common.debian import fetch_package
 from ...models.fetch.registry import DEFAULT_CACHE
+from ...recipes.common.debian import fetch_package
 
 PACKAGES = ("fretsonfire-songs-muldjord", "fretsonfire-songs-sectoid", "nexuiz-music")
 SHORTEST_S = 20.0

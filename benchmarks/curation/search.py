@@ -20,13 +20,13 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-from ...models.clap.vectors import unit_rows
-from ...schemas.arrow import schema_of
-from ..figures import Figures, plain_figure
-from ...pipeline.job import output
-from ...pipeline.dataset import Dataset
-from ...schemas.tables import Clap, Clip, File
 from ...curate.search import search
+from ...models.clap.vectors import unit_rows
+from ...pipeline.dataset import Dataset
+from ...pipeline.job import output
+from ...schemas.arrow import schema_of
+from ...schemas.tables import Clap, Clip, File
+from ..figures import Figures, plain_figure
 
 COMMAND = "python -m qamdt.benchmarks.curation.search"
 CLIPS, DIM, A_FILE, A_PART = 1_000_000, 228, 20, 50_000
@@ -35,7 +35,13 @@ CLIPS, DIM, A_FILE, A_PART = 1_000_000, 228, 20, 50_000
 def measure_search(work: Path, clips: int = CLIPS, dim: int = DIM) -> Figures:
     """Make the set in `work`, ask it from a new process."""
     make_set(Dataset(work / "data"), clips, dim)
-    command = [sys.executable, "-m", "qamdt.benchmarks.curation.search", "--ask", str(work / "data")]
+    command = [
+        sys.executable,
+        "-m",
+        "qamdt.benchmarks.curation.search",
+        "--ask",
+        str(work / "data"),
+    ]
     said = subprocess.run(
         [*command, "--dim", str(dim)], check=True, capture_output=True, text=True
     ).stdout

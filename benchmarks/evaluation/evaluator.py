@@ -1,6 +1,7 @@
 """Measure the evaluator and write figures/evaluator.json: one figure a name, with its command.
 
-python -m qamdt.benchmarks.evaluation.evaluator --out figures/evaluator.json [--only speed,exact,coverage,run]
+python -m qamdt.benchmarks.evaluation.evaluator --out figures/evaluator.json \
+      [--only speed,exact,coverage,run]
 
 frechet_speedup_512, frechet_speedup_2048   scipy's sqrtm over ours, process CPU time, one run
 frechet_error, frechet_error_few, merge_error   relative, against closed forms and a single pass
@@ -23,9 +24,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from ...evaluate.metrics.frechet import frechet_distance, from_moments
 from ..figures import Figures, measure_parts, plain_figure
 from . import simulate
-from ...evaluate.metrics.frechet import frechet_distance, from_moments
 from .made_up import write_tunes
 
 COMMAND = "make figures-evaluator"

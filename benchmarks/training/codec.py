@@ -23,9 +23,9 @@ from ...audio.mel import RATE_HZ
 from ...audio.probe import probe
 from ...models.pmos.base import EmbeddedPmos16k
 from ...recipes.pmos.references import sources
-from ..figures import plain_figure, write_figures
-from ...train.codec.mini import EmbeddedCodec
 from ...train.codec.evaluate import RoundTrip, round_trip, times_real_time
+from ...train.codec.mini import EmbeddedCodec
+from ..figures import plain_figure, write_figures
 
 COMMAND = "make figures-codec"
 SECONDS, PLACES, DRAWS = 10.24, (0.25, 0.75), 4000
@@ -109,10 +109,10 @@ def deviation(trips: list[RoundTrip]) -> float:
 
 def generation_s(threads: int) -> float:
     """Seconds to make one clip of 10.24 s: an untrained `nano`, 50 steps, guidance, codec, vocoder."""
-    from ...train.network.model import QAMDT
-    from ...train.network.config import sized
     from ...train.diffusion.objective import Objective, ObjectiveConfig
     from ...train.diffusion.solvers import SampleConfig, sample
+    from ...train.network.config import sized
+    from ...train.network.model import QAMDT
 
     torch.set_num_threads(threads)
     network, codec = QAMDT(sized("nano", text_width=384)).eval(), EmbeddedCodec()

@@ -24,13 +24,13 @@ import numpy as np
 
 from ...audio.mel import RATE_HZ as MEL_RATE_HZ
 from ...models.pmos.base import EmbeddedPmos, EmbeddedPmos16k
+from ...pipeline.views import connect
 from ...recipes.pmos.pmos_data import Examples
 from ...recipes.pmos.pmos_eval import predict
 from ...recipes.pmos.train_pmos_16k import label_all
 from ...schemas.errors import StoreError
-from ..figures import write_figures
-from ...pipeline.views import connect
 from ...train.generate.page import Heard, heard
+from ..figures import write_figures
 from .codec import figure
 
 COMMAND = "make quality-proof"

@@ -33,11 +33,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..figures import write_figures
+from ...train.network.config import PARITY, ModelConfig
 from ...train.network.masking import draw_mask
 from ...train.network.model import QAMDT
-from ...train.network.config import PARITY, ModelConfig
 from ...train.released.reference_class import ATTENTIONS, build_released
+from ..figures import write_figures
 
 HEADS = 6
 SIZES: dict[str, Any] = {"width": 384, "depth": 12, "decoder_depth": 4, "heads": HEADS}

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...schemas.prompt import prompt_of
 from ...pipeline.dataset import Dataset, fingerprint
+from ...schemas.prompt import prompt_of
 from ...schemas.tables import Caption, Clip, Decision, File, Latent, Level, Pmos, TextStates
 from ...train.data.latent_store import latent_row, scale_of, text_row
 from ...train.data.text_states import NULL_TEXT

@@ -1,6 +1,7 @@
 """Measure the trainer and write figures/trainer.json: one figure a name, with its command.
 
-    python -m qamdt.benchmarks.training.trainer --out figures/trainer.json [--only resume,...] [--released FOLDER]
+    python -m qamdt.benchmarks.training.trainer --out figures/trainer.json \
+      [--only resume,...] [--released FOLDER]
 
 resume_difference        largest difference in any weight, mean or moment between 20 steps and 10 + 10
 kill_lost                checkpoints lost in 12 kills -9 at random moments of a save loop
@@ -28,19 +29,20 @@ import numpy as np
 import torch
 import typer
 
-from ..figures import Figures, measure_parts, plain_figure
 from ...pipeline.dataset import Dataset
-from ...train.loop.checkpoint import EMA, MODEL, OPTIMIZER, latest
 from ...train.config import Config
-from ...train.loop.demos import generate
 from ...train.data.randomness import seeded
-from ...train.loop.fit import fit
-from ...train.network.flops import flops
+from ...train.data.text_states import StoredText, padded
+from ...train.diffusion.objective import Objective, ObjectiveConfig
 from ...train.generate.sample import load_network
+from ...train.loop.checkpoint import EMA, MODEL, OPTIMIZER, latest
+from ...train.loop.demos import generate
+from ...train.loop.fit import fit
+from ...train.network.config import ModelConfig, sized
+from ...train.network.flops import flops
 from ...train.network.masking import draw_mask
 from ...train.network.model import QAMDT
-from ...train.network.config import ModelConfig, sized
-from ...train.diffusion.objective import Objective, ObjectiveConfig
+from ..figures import Figures, measure_parts, plain_figure
 from .synthetic_latents import (
     CAPTIONS,
     heard_caption,
@@ -49,7 +51,6 @@ from .synthetic_latents import (
     make_synthetic,
     word_states,
 )
-from ...train.data.text_states import StoredText, padded
 
 COMMAND = "make figures-trainer"
 SEEDS_EACH = 8  # latents for each caption and level
@@ -96,7 +97,13 @@ def measure_kills(work: Path, kills: int = 12) -> Figures:
     """kill -9 while a child saves without a pause; what it said to be saved must load."""
     rng, done, lost = random.Random(0), 0, 0
     for _ in range(kills):
-        command = [sys.executable, "-m", "qamdt.benchmarks.training.trainer", "--save-loop", str(work)]
+        command = [
+            sys.executable,
+            "-m",
+            "qamdt.benchmarks.training.trainer",
+            "--save-loop",
+            str(work),
+        ]
         child = subprocess.Popen([*command, "--only", str(done)], stdout=subprocess.PIPE, text=True)
         if child.stdout is None or not child.stdout.readline():
             raise RuntimeError("the child did not save")

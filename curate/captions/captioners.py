@@ -18,18 +18,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...pipeline.audio_pass import Answer, ListenJob
 from ...audio.sound import Sound
 from ...audio.sources import entries
 from ...models.ref import ModelRef, nowhere, pick_device, resolve, somewhere
-from ...schemas.errors import ConfigError
-from ...pipeline.job import Job, Unit, output
+from ...pipeline.audio_pass import Answer, ListenJob
 from ...pipeline.dataset import Dataset
-from ...schemas.tables import Generated
-from ...pipeline.views import connect
-from . import prompts
 from ...pipeline.file_blocks import BlockJob, by_file
+from ...pipeline.job import Job, Unit, output
+from ...pipeline.views import connect
+from ...schemas.errors import ConfigError
+from ...schemas.tables import Generated
 from ..config import CaptionConfig, ModelsConfig
+from . import prompts
 from .facts import describe
 from .facts_job import facts_from_row
 

@@ -15,16 +15,16 @@ from dataclasses import replace
 from typing import Any
 
 from ...models.ref import resolve
-from ...schemas.errors import ConfigError
-from ...pipeline.job import Unit, output
 from ...pipeline.dataset import Dataset
-from ...schemas.tables import Fact
 from ...pipeline.file_blocks import BlockJob, by_file
-from ..ingest.source_captions import WEAK
+from ...pipeline.job import Unit, output
+from ...schemas.errors import ConfigError
+from ...schemas.tables import Fact
 from ..config import CaptionConfig, ModelsConfig
-from .facts import INSTRUMENTS, Facts, describe, facts_of, mean_probabilities
 from ..guards.rules import text_guards
 from ..guards.sources import told_by_file
+from ..ingest.source_captions import WEAK
+from .facts import INSTRUMENTS, Facts, describe, facts_of, mean_probabilities
 
 VERSION = 1
 READS = ("clips", "tags", "music", "signal")

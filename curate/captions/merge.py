@@ -18,13 +18,13 @@ from functools import cached_property
 from typing import Any
 
 from ...models.ref import pick_device, resolve
-from ...schemas.errors import InvalidAnswer
-from ...pipeline.job import Output, Unit, error_columns, output
 from ...pipeline.dataset import Dataset
-from ...schemas.tables import LlmAnswer
+from ...pipeline.job import Output, Unit, error_columns, output
 from ...pipeline.views import connect, create_view, one_row, stream
-from . import prompts
+from ...schemas.errors import InvalidAnswer
+from ...schemas.tables import LlmAnswer
 from ..config import ModelsConfig, RefineConfig
+from . import prompts
 
 VERSION = 1
 PROMPTS_A_UNIT = 32

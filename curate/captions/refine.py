@@ -15,20 +15,20 @@ from typing import Any
 import duckdb
 
 from ...models.ref import resolve
-from ...pipeline.job import Unit, output
 from ...pipeline.dataset import Dataset
-from ...schemas.tables import Caption
-from ...pipeline.views import connect
-from . import prompts
-from .merge import REQUESTS, request_params
 from ...pipeline.file_blocks import BlockJob, by_file
-from ..ingest.source_captions import WEAK
-from .verify import define_counted, limits_of
-from .select import Candidate, Choice, Verdict, best_merged, choose
+from ...pipeline.job import Unit, output
+from ...pipeline.sql_table import parts_read
+from ...pipeline.views import connect
+from ...schemas.tables import Caption
 from ..config import ModelsConfig, RefineConfig
 from ..guards.near_duplicates import echoes
 from ..guards.sources import Sources, names_in, source_guards, told_by_file
-from ...pipeline.sql_table import parts_read
+from ..ingest.source_captions import WEAK
+from . import prompts
+from .merge import REQUESTS, request_params
+from .select import Candidate, Choice, Verdict, best_merged, choose
+from .verify import define_counted, limits_of
 
 VERSION = 4
 READS = ("clips", "clap", "facts", "generated", "texts", "matches", "checks")

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from ...schemas.errors import ConfigError, StoreError
-from ...pipeline.job import Unit, output
 from ...pipeline.dataset import Dataset
-from ...schemas.tables import Match
-from ...pipeline.views import connect
 from ...pipeline.file_blocks import BlockJob, by_file
+from ...pipeline.job import Unit, output
+from ...pipeline.views import connect
+from ...schemas.errors import ConfigError, StoreError
+from ...schemas.tables import Match
 from ..ingest.source_captions import WEAK
 
 VERSION = 1

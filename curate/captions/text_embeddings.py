@@ -12,12 +12,12 @@ from functools import cached_property
 from typing import Any
 
 from ...models.ref import pick_device, resolve
-from ...pipeline.job import Output, Unit, output
 from ...pipeline.dataset import Dataset
-from ...schemas.tables import Text
+from ...pipeline.job import Output, Unit, output
 from ...pipeline.views import connect, create_view, one_row, stream
-from ..guards import rules
+from ...schemas.tables import Text
 from ..config import ModelsConfig, RefineConfig
+from ..guards import rules
 from ..guards.tokens import Counter, counter
 
 VERSION = 1

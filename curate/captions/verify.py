@@ -21,13 +21,13 @@ from typing import Any
 
 import duckdb
 
-from ...pipeline.runner import Summary
 from ...pipeline.dataset import Dataset
-from ...schemas.tables import Check
-from ...pipeline.views import connect
-from ..ingest.source_captions import WEAK
-from ..config import RefineConfig, threshold
+from ...pipeline.runner import Summary
 from ...pipeline.sql_table import make_table, sql_output
+from ...pipeline.views import connect
+from ...schemas.tables import Check
+from ..config import RefineConfig, threshold
+from ..ingest.source_captions import WEAK
 
 VERSION = 2
 READS = ("clips", "generated", "matches")

@@ -25,8 +25,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ...schemas.errors import ConfigError
 from ...pipeline.views import connect
+from ...schemas.errors import ConfigError
 from .statistics import Estimate, auc_by_group, share
 
 COMMAND = "qamdt-curate bench DIR --truth TRUTH"

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-
 RESERVED = (
     "beethoven", "chopin", "corelli", "handel", "haydn", "joplin", "monteverdi", "mozart",
     "schubert", "schumann_clara", "schumann_robert", "verdi", "weber",

@@ -32,8 +32,8 @@ import soxr
 
 from ...audio.damage.degrade import degrade
 from ...schemas.errors import ConfigError
-from .pieces import DEFAULT_LICENCE, PIECES, Piece
 from .defects import Item, plan
+from .pieces import DEFAULT_LICENCE, PIECES, Piece
 from .scores import RATE_HZ, Score, passage_starts, read_score, render
 
 VERSION = 3

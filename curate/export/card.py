@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...schemas.version import __version__
-from ...pipeline.job import Output
 from ...pipeline.dataset import Dataset, write_atomically
+from ...pipeline.job import Output
 from ...pipeline.views import connect
+from ...schemas.version import __version__
 from ..report.funnel import funnel
 
 

@@ -19,17 +19,17 @@ import pyarrow as pa
 import soundfile as sf
 
 from ...audio.decode import read_windows
-from ...pipeline.audio_pass import BLOCK, check_unchanged
 from ...audio.sound import Sound
+from ...pipeline.audio_pass import BLOCK, check_unchanged
+from ...pipeline.dataset import Dataset
+from ...pipeline.job import Output, Unit, error_columns
+from ...pipeline.sql_table import sql_output
+from ...pipeline.views import connect, create_view, one_row, stream
 from ...schemas.arrow import col, key, table
 from ...schemas.errors import AudioError
-from ...pipeline.job import Output, Unit, error_columns
 from ...schemas.prompt import prompt_of
-from ...pipeline.dataset import Dataset
 from ...schemas.tables import F32, Row
-from ...pipeline.views import connect, create_view, one_row, stream
 from ..config import ExportConfig
-from ...pipeline.sql_table import sql_output
 
 VERSION = 1
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

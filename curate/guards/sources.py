@@ -17,9 +17,9 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from .rules import tripped
 from .instruments import WORD, instruments_in, invented
 from .language import SMALL
+from .rules import tripped
 
 _VOCAL = re.compile(
     r"\b(vocals?|vocalists?|sing(s|ers?|ing)?|sung|sang|lyrics?|voices?|choirs?|choral|rapp(er|ing))\b",

@@ -25,13 +25,13 @@ import pyarrow as pa
 
 from ...audio.probe import AudioInfo, probe
 from ...audio.sources import Entry, entries
-from ...schemas.errors import AudioError, UnreadableAudio
-from ...pipeline.job import Output, Unit, error_columns, output
 from ...pipeline.dataset import Dataset, hash_file
-from ...schemas.tables import Clip, File
+from ...pipeline.job import Output, Unit, error_columns, output
 from ...pipeline.views import create_view, one_row, open_duckdb, stream
-from .source_captions import Said, said_of
+from ...schemas.errors import AudioError, UnreadableAudio
+from ...schemas.tables import Clip, File
 from ..config import IngestConfig
+from .source_captions import Said, said_of
 
 VERSION = 1
 FILES_A_UNIT = 8

@@ -21,12 +21,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from ...pipeline.runner import Summary
 from ...pipeline.dataset import Dataset
-from ...schemas.tables import Decision
-from ...pipeline.views import connect
-from ..config import FilterConfig
+from ...pipeline.runner import Summary
 from ...pipeline.sql_table import make_table, sql_output
+from ...pipeline.views import connect
+from ...schemas.tables import Decision
+from ..config import FilterConfig
 
 VERSION = 2
 READS = ["clips", "files", "pmos", "signal", "clap", "tags", "music", "levels", "captions"]

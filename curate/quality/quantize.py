@@ -27,13 +27,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from ...schemas.arrow import to_arrow
-from ...pipeline.runner import Summary
 from ...pipeline.dataset import Dataset
-from ...schemas.tables import Bounds, Level
-from ...pipeline.views import connect
-from ..config import QuantizeConfig
+from ...pipeline.runner import Summary
 from ...pipeline.sql_table import make_table, sql_output
+from ...pipeline.views import connect
+from ...schemas.arrow import to_arrow
+from ...schemas.tables import Bounds, Level
+from ..config import QuantizeConfig
 
 VERSION = 1
 RELEASED_MU, RELEASED_SIGMA = 3.80, 0.20

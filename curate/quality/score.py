@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...pipeline.audio_pass import Answer, ListenJob
 from ...audio.sound import Sound
 from ...models.ref import pick_device, resolve
-from ...schemas.errors import AudioError, ModelError
-from ...pipeline.job import Output, output
+from ...pipeline.audio_pass import Answer, ListenJob
 from ...pipeline.dataset import Dataset
+from ...pipeline.job import Output, output
+from ...schemas.errors import AudioError, ModelError
 from ...schemas.tables import Clap, Music, Pmos, Signal, Tags
 from ..config import ModelsConfig, ScoreConfig
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import duckdb
 
-from ...schemas.version import __version__
 from ...pipeline.dataset import Dataset
 from ...pipeline.views import connect, one_row
+from ...schemas.version import __version__
 from . import captions
-from .funnel import funnel
 from .counts import histogram, list_rows, span
+from .funnel import funnel
 
 PLAYED = 6  # clips at each end of the p-MOS scale
 EXAMPLES = 10  # captions, and files per class of error

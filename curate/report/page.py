@@ -12,9 +12,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ...pipeline.dataset import Dataset, write_atomically
 from ...reports.charts import histogram
 from ...schemas.errors import AudioError
-from ...pipeline.dataset import Dataset, write_atomically
 from .audio import data_uri
 from .numbers import STATION_OF, Numbers, numbers
 

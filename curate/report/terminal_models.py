@@ -41,8 +41,8 @@ def print_models(console: Console) -> None:
 
 def print_kinds(console: Console) -> None:
     """What can be asked for in every role, and the profiles that choose for all."""
-    from ...models.llm.kinds import LLMS
     from ...models.clap.kinds import MATCHERS
+    from ...models.llm.kinds import LLMS
     from ...models.pmos.base import KINDS
     from ...models.profile import profiles
     from ...models.tags.tagger import TAGGERS

@@ -24,8 +24,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ...audio.sources import AUDIO, MANIFESTS, entries
-from ...schemas.errors import ConfigError
 from ...pipeline.dataset import hash_file
+from ...schemas.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.dataset as pd
 
-from ...schemas.arrow import col, table
-from ...pipeline.job import Output
 from ...pipeline.dataset import Dataset
+from ...pipeline.job import Output
+from ...schemas.arrow import col, table
 from ...schemas.tables import ModelRow, Pmos, Signal
 
 

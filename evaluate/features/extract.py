@@ -18,12 +18,12 @@ from ...audio.decode import decode_window
 from ...audio.probe import probe
 from ...audio.sound import Sound
 from ...models.ref import pick_device, resolve
-from ...schemas.errors import AudioError, FileChanged
-from ...pipeline.job import Output, Unit, error_columns
 from ...pipeline.dataset import Dataset, fingerprint
-from .extractors import Answer, Ear, hear_all, output_of
-from .cache import ReadText, done_ids
+from ...pipeline.job import Output, Unit, error_columns
+from ...schemas.errors import AudioError, FileChanged
 from ..data.sets import Item, shard_bytes, stamp_of
+from .cache import ReadText, done_ids
+from .extractors import Answer, Ear, hear_all, output_of
 
 TEXTS_AT_ONCE = 16
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...models.ref import pick_device, resolve
-from ...schemas.errors import AudioError, ModelError
-from ...pipeline.job import Output
 from ...pipeline.dataset import fingerprint
+from ...pipeline.job import Output
+from ...schemas.errors import AudioError, ModelError
 from ...schemas.tables import Pmos, Signal
 from .embedders import Embedder, open_embedder, table_of
 

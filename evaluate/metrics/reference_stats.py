@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ...schemas.errors import ConfigError
 from ...pipeline.dataset import write_atomically
+from ...schemas.errors import ConfigError
 from .fad import Sample
 from .frechet import Gaussian, from_moments, gaussian, merge
 

@@ -12,9 +12,9 @@ from ...schemas.errors import MetricError
 from ..metrics.fad import Fad, Sample, fad, fad_inf, sample
 from ..metrics.frechet import Gaussian, gaussian
 from ..metrics.kad import kad
-from .results_builder import Measured, listening_of
-from .results import LOWER, Number
 from ..metrics.reference_stats import UNKNOWN_N
+from .results import LOWER, Number
+from .results_builder import Measured, listening_of
 
 
 @dataclass(frozen=True)

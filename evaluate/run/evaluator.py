@@ -10,13 +10,13 @@ from typing import Any
 
 from ...schemas.settings import to_plain
 from ..config import Config
-from ..features.cache import Found
 from ..data.sets import ClipSet, Item
+from ..features.cache import Found
 from .inputs_and_features import Call, Material, gather
 from .measure import measure
-from .results_builder import Measured
 from .protocol import PROTOCOLS
 from .results import Results
+from .results_builder import Measured
 
 PACKAGES = ("qamdt", "numpy", "scipy", "torch", "soxr", "soundfile")
 SIGNAL = ("silence_ratio", "clipping_ratio", "loudness_lufs", "rms_dbfs", "peak_dbfs")

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from ...models.ref import pick_device
-from ...schemas.errors import ConfigError
+from ...pipeline.dataset import Dataset
 from ...pipeline.job import Job
 from ...pipeline.runner import run
-from ...pipeline.dataset import Dataset
+from ...schemas.errors import ConfigError
 from ..config import Config
-from ..features.extractors import Ear, EmbedderEar, PmosEar, SignalEar, output_of
+from ..data.prompts import Prompt, PromptFile, read_prompts
+from ..data.sets import ClipSet, Item, open_set
 from ..features.cache import Found, read_back
 from ..features.extract import HearJob, ReadJob, text_id
-from ..data.sets import ClipSet, Item, open_set
-from ..data.prompts import Prompt, PromptFile, read_prompts
+from ..features.extractors import Ear, EmbedderEar, PmosEar, SignalEar, output_of
 from ..metrics.reference_stats import Stats, read_stats
 
 NEEDS_REFERENCE = ("fad", "kad", "kl")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from ...schemas.errors import ConfigError, MetricError
 from ..config import Config
+from ..data.sets import open_set
 from ..features.extractors import EmbedderEar
 from ..metrics.fad import sample
-from ..data.sets import open_set
+from ..metrics.reference_stats import Stats, stats_of
 from .inputs_and_features import Call, Material, hear
 from .results_builder import listening_of
-from ..metrics.reference_stats import Stats, stats_of
 
 
 def reference_stats(source: Path, config: Config, call: Call) -> Stats:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ...schemas.errors import ConfigError
 from ...pipeline.dataset import write_atomically
+from ...schemas.errors import ConfigError
 
 LOWER, HIGHER = "lower", "higher"
 

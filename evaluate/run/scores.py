@@ -9,11 +9,11 @@ import numpy as np
 
 from ...schemas.errors import MetricError
 from ..features.extractors import PmosEar
-from ..metrics.intervals import mean_of
-from .results_builder import Measured, listening_of
-from ..metrics.inception import inception_score, kl_per_clip
-from .results import HIGHER, LOWER, Number
 from ..metrics.clap_score import text_match
+from ..metrics.inception import inception_score, kl_per_clip
+from ..metrics.intervals import mean_of
+from .results import HIGHER, LOWER, Number
+from .results_builder import Measured, listening_of
 
 
 def kl(measured: Measured) -> None:

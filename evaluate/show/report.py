@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ...reports.playable import mp3_uri
 from ...audio.sound import Sound
-from ...reports.charts import histogram
-from ...schemas.errors import AudioError
 from ...pipeline.dataset import write_atomically
+from ...reports.charts import histogram
+from ...reports.playable import mp3_uri
+from ...schemas.errors import AudioError
 from ..features.extract import heard_again
 from ..run.results import Results
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...schemas.errors import ConfigError
-from .compare import check_alike
 from ..run.results import HIGHER, LOWER, Number, Results
+from .compare import check_alike
 
 PUBLISHED = Path(__file__).parents[1] / "benchmarks" / "published.toml"
 COLUMNS = {"fad": LOWER, "kad": LOWER, "kl": LOWER, "is": HIGHER, "clap": HIGHER, "pmos": HIGHER}

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from .compare import Compared
 from ..run.results import Results
+from .compare import Compared
 
 
 def show_results(found: Results, out: Path) -> None:

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import ModelError, WeightsMissing
-from .huggingface import RECIPE, ClapMatch
 from ..fetch.hf_folder import LEAST_VOCABULARY, check_tokenizer, with_recipe
+from ..fetch.torch_file import read_content, tensors_of
 from ..pmos.windows import sha256_of
 from ..ref import Options, with_options
-from ..fetch.torch_file import read_content, tensors_of
+from .huggingface import RECIPE, ClapMatch
 
 TOKENIZER = "roberta-base"
 DEFAULTS: Options = {"int16": False}

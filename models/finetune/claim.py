@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...schemas.errors import ConfigError, DatasetBusy
 from ...pipeline.dataset import write_atomically
+from ...schemas.errors import ConfigError, DatasetBusy
 from ..pmos.wav2vec2 import PREPROCESSOR, RECORD, read_json
 
 LOCK, WORK, BEGUN, ERRORS = ".lock", ".training", "run.json", "errors.csv"

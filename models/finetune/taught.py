@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from ...schemas.errors import ConfigError
 from ...pipeline.dataset import write_atomically
+from ...schemas.errors import ConfigError
 from ..pmos.wav2vec2 import Hearing
 from .claim import ERRORS, WORK
 from .figures import table_of

@@ -17,8 +17,8 @@ import numpy as np
 from ...audio.decode import read_windows
 from ...audio.probe import probe
 from ...audio.sound import Sound
-from ...schemas.errors import AudioError
 from ...pipeline.dataset import write_atomically
+from ...schemas.errors import AudioError
 from ..pmos.wav2vec2 import MIN_S, Hearing, read_json
 from .labels import Labelled, Problem
 from .state import BEST, STATE

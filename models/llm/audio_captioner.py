@@ -19,10 +19,10 @@ import numpy as np
 import soundfile as sf
 
 from ...audio.sound import Sound
+from ..ref import somewhere
 from .answer import checked
 from .openai import ChatServer, body_of
 from .vllm import Chat, VllmEngine, params_of
-from ..ref import somewhere
 
 RATE_HZ = 16_000
 

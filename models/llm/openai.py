@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ...schemas.errors import ConfigError, ModelError
-from .base import TEMPERATURE, Answers, Schema, text_digest
-from .answer import Said, check_schema, checked, gathered
 from ..ref import Options, with_options
+from .answer import Said, check_schema, checked, gathered
+from .base import TEMPERATURE, Answers, Schema, text_digest
 
 DEFAULTS: Options = {"timeout_s": 120.0, "attempts": 4, "pause_s": 1.0, "at_once": 8}
 

@@ -11,9 +11,9 @@ from typing import Any
 from ...schemas.errors import ModelError
 from ..fetch import registry
 from ..fetch.hf_folder import check_tokenizer, folder_digest, quiet
-from .json_decoding import FlatSchema, Vocabulary, constrain
-from .base import TEMPERATURE, Answers, Schema
 from .answer import Said, check_schema, checked, gathered
+from .base import TEMPERATURE, Answers, Schema
+from .json_decoding import FlatSchema, Vocabulary, constrain
 
 
 class SmolLm:

@@ -19,9 +19,9 @@ from typing import Any, ClassVar
 
 from ...schemas.errors import ConfigError, ModelError
 from ..fetch.hf_folder import folder_digest
-from .base import TEMPERATURE, Answers, Schema, text_digest
-from .answer import Said, check_schema, checked, gathered
 from ..ref import Options, with_options
+from .answer import Said, check_schema, checked, gathered
+from .base import TEMPERATURE, Answers, Schema, text_digest
 
 # The GPU is shared with the other models of a worker, so vLLM does not take nine tenths of it.
 DEFAULTS: Options = {

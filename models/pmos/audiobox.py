@@ -21,8 +21,8 @@ import numpy as np
 from ...audio.sound import Sound
 from ...schemas.errors import ConfigError, ModelError, WeightsMissing
 from ..fetch.hf_folder import folder_digest
-from .windows import sane
 from ..ref import Options, somewhere, with_options
+from .windows import sane
 
 AXES = ("CE", "CU", "PC", "PQ")
 DEFAULTS: Options = {"axis": "PQ"}

@@ -22,11 +22,11 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...schemas.errors import WeightsMissing
+from ..ref import nowhere
 from .audiobox import AudioboxPmos
+from .qama import QamaPmos
 from .wav2vec2 import Wav2Vec2Pmos
 from .windows import equal_windows, of_equal_length, sane, sha256_of
-from .qama import QamaPmos
-from ..ref import nowhere
 
 if TYPE_CHECKING:
     from .mini_network import PmosNet

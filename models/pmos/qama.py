@@ -27,10 +27,10 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...schemas.errors import ModelError, WeightsMissing
+from ..fetch.torch_file import read_content, tensors_of
+from ..ref import Options, somewhere, with_options
 from .wav2vec2 import MIN_S, Hearing, predict
 from .windows import sane, sha256_of
-from ..ref import Options, somewhere, with_options
-from ..fetch.torch_file import read_content, tensors_of
 
 DEFAULTS: Options = {"loudness_lufs": math.nan}  # nan: as it is
 FOLDS = ("qama_fold1.pt", "qama_fold2.pt", "qama_fold3.pt")

@@ -22,8 +22,8 @@ from ...audio.loudness import integrated_loudness
 from ...audio.sound import Sound
 from ...schemas.errors import ModelError, WeightsMissing
 from ..fetch.hf_folder import quiet
-from .windows import equal_windows, of_equal_length, sane, sha256_of
 from ..ref import somewhere
+from .windows import equal_windows, of_equal_length, sane, sha256_of
 
 TYPES = ("wav2vec2", "hubert", "wavlm")
 RECORD = "qamdt.json"

@@ -24,8 +24,8 @@ import numpy as np
 from ...audio.sound import Sound
 from ...schemas.errors import EndOfAudio, ModelError
 from ..fetch import registry
-from .musicnn_tags import MSD_TAGS, MTT_TAGS
 from ..ref import nowhere
+from .musicnn_tags import MSD_TAGS, MTT_TAGS
 
 if TYPE_CHECKING:
     import torch

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...models.tags.tempo_key import KEYS, MAJOR, MINOR
+from ..common.scores import DRUM_CHANNEL, Events, Score
 from .clap_captions import Facts
 from .clap_styles import INSTRUMENTS, MOODS, PATTERNS, STYLES, Style
-from ..common.scores import DRUM_CHANNEL, Events, Score
 
 PIECE_S = 10.24
 CLEAR_KEY, CLEAR_LEAD = 0.75, 0.1  # correlation, and lead over the best key of the other mode

@@ -24,14 +24,14 @@ import soundfile as sf
 import soxr
 
 from ...audio.sound import Sound
-from ...models.tags import musicnn
 from ...models.clap.mini_features import measure
+from ...models.tags import musicnn
 from ...models.tags.tagger import MusicnnTagger
+from ..common.debian import fetch_package
+from ..common.scores import TRAIN_COMPOSERS, Score, load_scores, play, soundfonts
 from .clap_arrange import PIECE_S, arrange
 from .clap_measure import RATE_HZ, numbers
 from .clap_styles import STYLES
-from ..common.debian import fetch_package
-from ..common.scores import TRAIN_COMPOSERS, Score, load_scores, play, soundfonts
 
 SEED = 11
 PART = 50

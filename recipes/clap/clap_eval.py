@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from ...audio.sound import Sound
-from ...models.fetch import registry
-from ...models.clap.mini_features import RHYTHM_SIZE, Measured
 from ...models.clap.mini import ClapMiniMatch
+from ...models.clap.mini_features import RHYTHM_SIZE, Measured
 from ...models.clap.tagtext import TagTextMatch
+from ...models.fetch import registry
 from . import clap_data
 from .clap_captions import ATTRIBUTES, TEST_WORDINGS, Facts, real_facts, swap, write
 from .clap_exam import Figure, Pairs, found_swaps, real_pairs

@@ -18,8 +18,8 @@ import soundfile as sf
 from ...audio.sound import Sound
 from ...models.fetch import registry
 from ...models.tags.tagger import MusicnnTagger
-from ..pmos.references import sources
 from ..common.scores import Score, render
+from ..pmos.references import sources
 
 WINDOW_S = 10.24
 WINDOWS_A_TRACK = 6

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...schemas.errors import ConfigError
-from ...models.fetch import registry
 from ...models.clap.mini_network import ClapNet, Sizes
 from ...models.clap.mini_words import bump
+from ...models.fetch import registry
 from ...models.tags.tempo_key import KEYS
+from ...schemas.errors import ConfigError
 from . import clap_data
 from .clap_examples import VARIANTS, Captions, Phrases, Texts, captions_of
 

@@ -15,9 +15,9 @@ import soxr
 import torch
 
 from ...audio import mel as front
+from ...schemas.errors import ConfigError
 from ..pmos import labels
 from ..pmos.references import Clips
-from ...schemas.errors import ConfigError
 
 VERSION = 1  # raised whenever the same music gives other examples
 KEPT = 4  # versions of a clip that are kept: the clean one and three damaged ones

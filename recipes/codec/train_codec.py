@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..common.checkpointed import Checkpointed
 from ...train.codec.mini_network import WEIGHTS, MiniConfig, build, write_weights
+from ..common.checkpointed import Checkpointed
 from .codec_data import Mels, make_all
 
 STEPS, BATCH, FRAMES = 2400, 4, 160

@@ -16,9 +16,9 @@ import pandas as pd
 import torch
 
 from ...audio.damage.degrade import KINDS
-from ...schemas.errors import ConfigError
 from ...models.pmos import mini_features
 from ...models.pmos.mini_features import MELS
+from ...schemas.errors import ConfigError
 from .labels import PENALTIES, WEIGHTS, mended
 
 DAMAGES = (*(k for k in KINDS if k in WEIGHTS), "nothing")  # outputs of the damage head

@@ -17,8 +17,8 @@ import pandas as pd
 import torch
 
 from ...audio.sound import Sound
-from ...models.pmos.base import CEILING, EmbeddedPmos
 from ...models.pmos.agreement import Measure, calibration, interval, pearson, rmse, spearman
+from ...models.pmos.base import CEILING, EmbeddedPmos
 from . import labels
 from .labels import UNSEEN
 from .pmos_data import Examples, hear_all

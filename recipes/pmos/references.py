@@ -17,7 +17,6 @@ from ...audio.damage.degrade import degrade
 from ..clap.clap_arrange import PIECE_S, arrange
 from ..clap.clap_styles import STYLES
 from ..common.debian import fetch_package
-from .guitars import guitar
 from ..common.scores import (
     TEST_COMPOSERS,
     Score,
@@ -27,6 +26,7 @@ from ..common.scores import (
     render,
     soundfonts,
 )
+from .guitars import guitar
 
 CLIP_S = 5.0
 SPLITS = ("train", "dev", "test")

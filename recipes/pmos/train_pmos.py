@@ -26,8 +26,8 @@ from torch.nn import functional as F
 from ...models.pmos.base import CEILING, WEIGHTS
 from ...models.pmos.mini_features import CUES
 from ...models.pmos.mini_network import Heard, NetConfig, PmosNet
-from . import labels
 from ..common.checkpointed import Checkpointed
+from . import labels
 from .pmos_data import DAMAGES, Batch, Examples, hear, hear_all
 from .pmos_eval import summary
 

@@ -27,11 +27,11 @@ from ...models.fetch.registry import DEFAULT_CACHE
 from ...models.tags.tagger import MusicnnTagger
 from ...models.tags.tempo_key import hear_tonal
 from ..clap import clap_data
-from . import tags_truth
 from ..clap.clap_arrange import PIECE_S, arrange
 from ..clap.clap_styles import STYLES
 from ..common.debian import fetch_package
 from ..common.scores import TEST_COMPOSERS, Score, load_scores, play, soundfonts
+from . import tags_truth
 
 SEED = 3
 TEST_SEED = 4  # of pieces that no choice was made by: raise it when one was

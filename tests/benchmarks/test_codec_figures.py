@@ -15,21 +15,6 @@ from pmos_builders import part
 from test_degrade import RATE_HZ
 
 from qamdt.audio import mel
-from qamdt.models.pmos.base.base import EmbeddedPmos
-from qamdt.recipes.pmos.pmos_data import hear_all
-from qamdt.recipes.pmos.references import Clip, Source
-from qamdt.schemas.errors import ConfigError, StoreError
-from qamdt.pipeline.dataset import Dataset
-from qamdt.train.codec.base.base import CODECS
-from qamdt.train.codec.base.evaluate import (
-    RoundTrip,
-    round_trip,
-    stft_distance,
-    summary,
-    times_real_time,
-)
-from qamdt.train.codec.base.center_crop import middles
-from qamdt.train.generate.sample.page import Heard
 from qamdt.benchmarks.training.codec import by_track, codec_figures, deviation, figure
 from qamdt.benchmarks.training.planted_levels import SEVERITIES, caption_of, versions
 from qamdt.benchmarks.training.quality_proof import (
@@ -43,6 +28,21 @@ from qamdt.benchmarks.training.quality_proof import (
     statistics,
     write_prompts,
 )
+from qamdt.models.pmos.base import EmbeddedPmos
+from qamdt.pipeline.dataset import Dataset
+from qamdt.recipes.pmos.pmos_data import hear_all
+from qamdt.recipes.pmos.references import Clip, Source
+from qamdt.schemas.errors import ConfigError, StoreError
+from qamdt.train.codec.center_crop import middles
+from qamdt.train.codec.evaluate import (
+    RoundTrip,
+    round_trip,
+    stft_distance,
+    summary,
+    times_real_time,
+)
+from qamdt.train.codec.kinds import CODECS
+from qamdt.train.generate.page import Heard
 
 torch.set_num_threads(1)
 

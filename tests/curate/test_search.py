@@ -17,12 +17,12 @@ from qamdt.curate import stations
 from qamdt.curate.cli import app
 from qamdt.curate.config import Config, ModelsConfig
 from qamdt.curate.search import embed_sound, embed_text, embedding_of, made_by, search
-from qamdt.models.clap.huggingface.vectors import unit_rows
-from qamdt.schemas.errors import ConfigError, StoreError
-from qamdt.pipeline.job import output
+from qamdt.models.clap.vectors import unit_rows
 from qamdt.pipeline.dataset import Dataset
-from qamdt.schemas.tables import Clap
+from qamdt.pipeline.job import output
 from qamdt.pipeline.views import ask, connect
+from qamdt.schemas.errors import ConfigError, StoreError
+from qamdt.schemas.tables import Clap
 
 DIM = 16
 

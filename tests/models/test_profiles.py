@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from qamdt.curate.captions.captioners import KINDS as CAPTIONERS
 from qamdt.curate.cli import app
 from qamdt.curate.config import Config, from_toml, to_toml
-from qamdt.models.llm.base.base import LLMS
-from qamdt.models.clap.huggingface.base import MATCHERS
-from qamdt.models.pmos.base.base import KINDS
+from qamdt.models.clap.kinds import MATCHERS
+from qamdt.models.llm.kinds import LLMS
+from qamdt.models.pmos.base import KINDS
 from qamdt.models.profile import PROFILES, profile_or_file, profiles
 from qamdt.models.ref import ModelRef
 from qamdt.models.tags.tagger import TAGGERS

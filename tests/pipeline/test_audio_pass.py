@@ -13,8 +13,8 @@ from conftest import ingest_into
 from listeners import Deadly, Rms, Unopenable, job_of
 
 from qamdt.pipeline import audio_pass
-from qamdt.pipeline.runner import run
 from qamdt.pipeline.dataset import Dataset
+from qamdt.pipeline.runner import run
 from qamdt.pipeline.views import connect
 
 
@@ -92,7 +92,7 @@ def test_limit_counts_clips_and_goes_on(ingested: Dataset) -> None:
 def test_units_do_not_depend_on_what_is_pending(
     ingested: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen, "BLOCK", 2)
+    monkeypatch.setattr(audio_pass, "BLOCK", 2)
     whole = [[r["clip_id"] for r in u.rows] for u in job_of(ingested, Rms()).units()]
     run(job_of(ingested, Rms(), limit=3), ingested, quiet=True)  # two units
     rest = [[r["clip_id"] for r in u.rows] for u in job_of(ingested, Rms()).units()]

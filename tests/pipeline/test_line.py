@@ -15,12 +15,12 @@ from builders import broken_folder
 from conftest import QUIET
 from typer.testing import CliRunner
 
-from qamdt.curate import stations
 from qamdt.benchmarks.curation.chaos import chaos, make_music
-from qamdt.curate.cli import app
 from qamdt.benchmarks.curation.compare_datasets import compare
+from qamdt.curate import stations
+from qamdt.curate.cli import app
 from qamdt.curate.config import Config
-from qamdt.curate.report.page.funnel import funnel
+from qamdt.curate.report.funnel import funnel
 from qamdt.pipeline.dataset import Dataset
 from qamdt.pipeline.views import connect
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qamdt.schemas.errors import DatasetBusy, StoreError
 from qamdt.pipeline.dataset import Dataset, fingerprint
+from qamdt.schemas.errors import DatasetBusy, StoreError
 from qamdt.schemas.tables import Pmos
 
 

@@ -14,11 +14,11 @@ from test_clap_mini import mode_of, tempo_of
 
 from qamdt.models.clap.huggingface import mini_words
 from qamdt.models.tags import musicnn
+from qamdt.models.tags.tempo_key import KEYS
 from qamdt.recipes.clap import clap_arrange, clap_captions, clap_eval, clap_exam
 from qamdt.recipes.clap.clap_captions import ATTRIBUTES, Facts
 from qamdt.recipes.clap.clap_styles import INSTRUMENTS, PATTERNS, STYLES
 from qamdt.recipes.common.scores import Score
-from qamdt.models.tags.tempo_key import KEYS
 
 FULL = Facts(
     lead="oboe", backing=("piano", "double bass"), genre="jazz", mood="calm", bpm=96.0,

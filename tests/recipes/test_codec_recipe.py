@@ -10,13 +10,13 @@ import torch
 from test_degrade import RATE_HZ, music
 
 from qamdt.audio import mel
-from qamdt.recipes.pmos import labels
-from qamdt.recipes.pmos.references import Clip, Source
-from qamdt.schemas.errors import ConfigError
-from qamdt.train.codec.base.mini import MiniConfig, build, header, write_weights
 from qamdt.recipes.codec import codec_data
 from qamdt.recipes.codec.codec_data import KEPT, Mels, mels_of
 from qamdt.recipes.codec.train_codec import Training, edges, losses, rate_at
+from qamdt.recipes.pmos import labels
+from qamdt.recipes.pmos.references import Clip, Source
+from qamdt.schemas.errors import ConfigError
+from qamdt.train.codec.mini_network import MiniConfig, build, header, write_weights
 
 torch.set_num_threads(1)
 SMALL = MiniConfig(widths=(8, 8, 8), groups=4)

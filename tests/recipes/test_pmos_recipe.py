@@ -11,7 +11,7 @@ from pmos_builders import part
 from test_degrade import RATE_HZ, music
 
 from qamdt.audio.damage.degrade import KINDS
-from qamdt.models.pmos.base.mini_features import CUES, MELS, features
+from qamdt.models.pmos.mini_features import CUES, MELS, features
 from qamdt.recipes.pmos import pmos_eval, train_pmos
 from qamdt.recipes.pmos.labels import (
     PENALTIES,

@@ -12,8 +12,6 @@ Source: AudioLDM (arXiv 2301.12503, section 3.2), as QA-MDT uses it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch

@@ -1,8 +1,8 @@
 """Text encoders: a prompt as the states of its tokens, for the network's cross-attention.
 
-`embedded` is MiniLM (models/clap/sentence_embedder.py, 384 wide); `t5@WHERE` the encoder of T5 or Flan-T5 (1024 wide
-for flan-t5-large, the paper's); `clap@WHERE` the text side of CLAP (768 wide). WHERE is a folder in
-Hugging Face's layout or a hub name.
+`embedded` is MiniLM (models/clap/sentence_embedder.py, 384 wide); `t5@WHERE` the encoder of T5 or
+Flan-T5 (1024 wide for flan-t5-large, the paper's); `clap@WHERE` the text side of CLAP (768
+wide). WHERE is a folder in Hugging Face's layout or a hub name.
 
 States have the true length of their text: texts are batched by equal length, so nothing is padded
 and a text's states do not depend on its batch-mates (to 1e-5). A text is cut to `max_tokens` before
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ...models.clap.sentence_embedder import SentenceEmbedder, of_equal_length
 from ...models.fetch import registry
 from ...models.fetch.hf_folder import (
     LEAST_VOCABULARY,
@@ -28,7 +29,6 @@ from ...models.fetch.hf_folder import (
     quiet,
 )
 from ...models.ref import nowhere, somewhere
-from ...models.clap.sentence_embedder import SentenceEmbedder, of_equal_length
 from ...schemas.errors import ModelError
 
 MAX_TOKENS = 128

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ...schemas.errors import StoreError
 from ...pipeline.dataset import Dataset
+from ...schemas.errors import StoreError
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from ...pipeline.audio_pass import Answer, ListenJob
 from ...audio.mel import HOP, RATE_HZ
 from ...audio.sound import Sound
 from ...models.ref import pick_device, resolve
-from ...schemas.errors import AudioError, StoreError
+from ...pipeline.audio_pass import Answer, ListenJob
+from ...pipeline.dataset import Dataset
 from ...pipeline.job import output
 from ...pipeline.stage import Call, work
-from ...pipeline.dataset import Dataset
+from ...schemas.errors import AudioError, StoreError
 from ...schemas.tables import Latent
 from ..audio_config import AudioConfig, LatentsConfig, ModelsConfig
-from ..codec.kinds import CODECS
 from ..codec.base import DOWN, Codec, name_of
+from ..codec.kinds import CODECS
 from .latent_scale import Sealed, seal
 from .latent_store import as_half
 from .text_states_stage import text_job

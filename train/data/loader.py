@@ -21,9 +21,9 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Indexed
 
 from ..config import Config
-from .randomness import Draw, draw
-from ..network.masking import Mask
 from ..diffusion.objective import Objective
+from ..network.masking import Mask
+from .randomness import Draw, draw
 from .sampler import Sampler
 from .text_states import NULL_TEXT, padded
 from .training_set import TrainingSet, UnreadableClip

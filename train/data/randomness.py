@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from ..config import Config, MaskingConfig
-from ..network.masking import Mask, mask_of
 from ..diffusion.objective import Objective
+from ..network.masking import Mask, mask_of
 
 SAMPLE, RATIO, STEP = 1, 2, 3  # streams that do not meet
 

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ...schemas.errors import StoreError
 from ...pipeline.dataset import Dataset
 from ...pipeline.views import open_duckdb
+from ...schemas.errors import StoreError
 from .latent_store import Shards
 
 HELD = 128  # texts kept in memory: a few are shared by many clips

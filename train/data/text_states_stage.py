@@ -13,14 +13,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ...models.ref import pick_device, resolve
-from ...pipeline.job import Output, Unit, output
-from ...schemas.prompt import prompt_of
 from ...pipeline.dataset import Dataset
-from ...schemas.tables import TextStates
+from ...pipeline.job import Output, Unit, output
 from ...pipeline.views import connect
+from ...schemas.prompt import prompt_of
+from ...schemas.tables import TextStates
 from ..audio_config import AudioConfig, LatentsConfig, ModelsConfig
-from .latent_store import text_row
 from ..codec.text_encoders import ENCODERS, TextEncoder, name_of
+from .latent_store import text_row
 from .text_states import NULL_TEXT
 
 VERSION = 1

@@ -24,12 +24,12 @@ import duckdb
 import numpy as np
 import torch
 
+from ...pipeline.dataset import Dataset
+from ...pipeline.views import connect
 from ...schemas.arrow import name_of
 from ...schemas.errors import ConfigError, StoreError
 from ...schemas.prompt import prompt_of
-from ...pipeline.dataset import Dataset
 from ...schemas.tables import Decision, Latent, Level, TextStates
-from ...pipeline.views import connect
 from ..config import DataConfig
 from .latent_store import Shards
 from .text_states import StoredText

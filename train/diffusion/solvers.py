@@ -18,10 +18,10 @@ from torch import Tensor
 
 from ...schemas.errors import ConfigError
 from ...schemas.settings import setting
-from .guidance import FORMS, Condition, Denoiser, check_text, guided
 from ..network.model import QAMDT
-from .objective import BETA_END, BETA_START, STEPS, Objective, alpha_bars
 from ..network.quality import check_quality
+from .guidance import FORMS, Condition, Denoiser, check_text, guided
+from .objective import BETA_END, BETA_START, STEPS, Objective, alpha_bars
 
 SOLVERS = ("ddim", "dpm++", "unipc", "euler")
 DIFFUSERS_NAMES = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}

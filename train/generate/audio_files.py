@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 
-from ...schemas.errors import StoreError
 from ...pipeline.dataset import write_atomically
+from ...schemas.errors import StoreError
 
 LIST = "samples.jsonl"
 CEILING = 0.99  # of full scale: a louder sound is turned down, never clipped

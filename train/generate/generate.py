@@ -13,8 +13,8 @@ import numpy as np
 from ...audio.decode import decode_window
 from ...audio.mel import RATE_HZ
 from ...audio.probe import probe
-from ...schemas.errors import ConfigError
 from ...pipeline.stage import Say
+from ...schemas.errors import ConfigError
 from ..audio_config import AudioConfig
 from ..codec.base import name_of as codec_name
 from .audio_files import file_name, write_list, write_sound

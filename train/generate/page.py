@@ -19,8 +19,8 @@ import soundfile as sf
 
 from ...audio.sound import Sound
 from ...models.pmos.base import PmosModel
-from ...schemas.errors import StoreError
 from ...pipeline.dataset import write_atomically
+from ...schemas.errors import StoreError
 from .audio_files import LIST
 
 _STYLE = """

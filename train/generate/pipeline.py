@@ -22,27 +22,27 @@ import torch
 
 from ...audio.mel import HOP, RATE_HZ
 from ...audio.sound import Sound
-from ...models.clap.kinds import MATCHERS
 from ...models.clap.base import MatchModel
+from ...models.clap.kinds import MATCHERS
 from ...models.ref import pick_device, resolve
 from ...schemas.errors import ConfigError
 from ...schemas.prompt import prompt_of
 from ..audio_config import AudioConfig
-from ..codec.kinds import CODECS
 from ..codec.base import DOWN, Codec
 from ..codec.base import name_of as codec_name
-from ..loop.demos import fitting
-from .sample import load_network
-from ..diffusion.guidance import Condition, check_text, guided
-from ..data.latents_stage import latent_frames
-from ..diffusion.objective import STEPS, Objective
-from ..network.quality import check_quality
-from ..diffusion.solvers import Noise, sample
+from ..codec.kinds import CODECS
 from ..codec.text_encoders import ENCODERS, TextEncoder
 from ..codec.text_encoders import name_of as text_name
+from ..data.latents_stage import latent_frames
 from ..data.text_states import padded
+from ..diffusion.guidance import Condition, check_text, guided
+from ..diffusion.objective import STEPS, Objective
+from ..diffusion.solvers import Noise, sample
 from ..diffusion.variation import vary
 from ..diffusion.windowed import Windowed
+from ..loop.demos import fitting
+from ..network.quality import check_quality
+from .sample import load_network
 
 
 @dataclass(frozen=True)

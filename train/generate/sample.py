@@ -10,20 +10,20 @@ from typing import Any
 
 import torch
 
+from ...pipeline.dataset import Dataset
 from ...schemas.errors import ConfigError
 from ...schemas.settings import to_plain
-from ...pipeline.dataset import Dataset
-from ..loop.checkpoint import read_about, read_tensors, weights_file, write_tensors
 from ..config import Config
-from ..loop.demos import fitting, generate, write_latents
-from ..network.model import QAMDT
-from ..network.config import ModelConfig
-from ..diffusion.objective import Objective
-from ..network.quality import check_quality
-from ..loop.run_folder import config_of
-from ..diffusion.solvers import SampleConfig
 from ..data.text_states import StoredText
+from ..diffusion.objective import Objective
+from ..diffusion.solvers import SampleConfig
+from ..loop.checkpoint import read_about, read_tensors, weights_file, write_tensors
+from ..loop.demos import fitting, generate, write_latents
+from ..loop.run_folder import config_of
 from ..loop.state_dicts import put_weights
+from ..network.config import ModelConfig
+from ..network.model import QAMDT
+from ..network.quality import check_quality
 
 
 @dataclass(frozen=True)

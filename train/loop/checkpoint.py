@@ -26,8 +26,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ...schemas.errors import StoreError, WeightsMissing
 from ...pipeline.dataset import write_atomically
+from ...schemas.errors import StoreError, WeightsMissing
 
 FORMAT = "qamdt.train/1"
 MODEL, EMA, OPTIMIZER, STATE = (

@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import save
 
 from ...pipeline.dataset import write_atomically
-from ..network.model import QAMDT
+from ..data.text_states import NULL_TEXT, StoredText, padded
 from ..diffusion.objective import Objective
 from ..diffusion.solvers import SampleConfig, sample
-from ..data.text_states import NULL_TEXT, StoredText, padded
+from ..network.model import QAMDT
 
 
 def fitting(config: SampleConfig, objective: Objective) -> SampleConfig:

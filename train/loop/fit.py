@@ -26,28 +26,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...pipeline.dataset import Dataset
 from ...schemas.errors import ConfigError, ModelError
 from ...schemas.settings import to_plain
-from ...pipeline.dataset import Dataset
-from .checkpoint import EMA, MODEL, OPTIMIZER, read_tensors, save, weights_file
 from ..config import Config
-from .demos import generate, write_latents
-from ..data.randomness import masks_at, seed_step
-from .ema import Ema
 from ..data.loader import Batch, Loader
-from .metrics_log import Logbook
+from ..data.randomness import masks_at, seed_step
+from ..data.sampler import Sampler, expected_draws
+from ..data.training_set import TrainingSet
+from ..diffusion.objective import Objective
 from ..network.masking import Mask
 from ..network.model import QAMDT
-from ..diffusion.objective import Objective
-from .optim import optimizer_of, rate_at, set_rate
+from .checkpoint import EMA, MODEL, OPTIMIZER, read_tensors, save, weights_file
+from .demos import generate, write_latents
 from .distributed import Processes
+from .ema import Ema
+from .metrics_log import Logbook
+from .optim import optimizer_of, rate_at, set_rate
 from .run_folder import held, where_it_ended, write_config
-from ..data.sampler import Sampler, expected_draws
-from .throughput import Speed
 from .signals import Stop
-from ..data.training_set import TrainingSet
-from .validation import fixed_times, losses_at
 from .state_dicts import mean_of, moments_of, put_mean, put_moments, put_weights, weights_of
+from .throughput import Speed
+from .validation import fixed_times, losses_at
 
 Say = Callable[[str], None]
 

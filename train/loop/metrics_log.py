@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from ...schemas.errors import ConfigError
 from ...pipeline.dataset import write_atomically
+from ...schemas.errors import ConfigError
 from ..config import WatchConfig
 
 LOG = "log.jsonl"

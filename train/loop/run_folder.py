@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ...pipeline.dataset import write_atomically
 from ...schemas.errors import ConfigError, DatasetBusy
 from ...schemas.settings import to_toml
-from ...pipeline.dataset import write_atomically
-from .checkpoint import Checkpoint, latest
 from ..config import Config, differences, from_plain
+from .checkpoint import Checkpoint, latest
 
 
 @contextmanager

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from ..data.randomness import seeded
-from ..diffusion.objective import STEPS, Objective
 from ..data.text_states import padded
 from ..data.training_set import TrainingSet
+from ..diffusion.objective import STEPS, Objective
 
 VALIDATION = 5  # stream of chance
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention import attend, attend_masked
-from .linear import Linear, linear
 from .config import ModelConfig
+from .linear import Linear, linear
 from .positions import turn
 from .recompute import made_again
 

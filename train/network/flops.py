@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import torch
 
+from .config import ModelConfig
 from .masking import masked_count
 from .model import QAMDT, TIME_WIDTH
-from .config import ModelConfig
 
 FLOAT_BYTES = 4
 

@@ -22,9 +22,9 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from .blocks import Block, FeedForward, Told, modulated
+from .config import ModelConfig
 from .linear import Linear
 from .masking import Mask
-from .config import ModelConfig
 from .patches import Patches
 from .positions import rotary_table, sincos_table
 from .quality import QualityLadder

@@ -1,8 +1,9 @@
 """The quality token: one learned vector per level, any point between two of them, and none at all.
 
-The paper (section 3.2): q_vq(s) = E(Q(s)) in R^d, with Q(s) in 1..5 (`qamdt.curate.quality.quantize` computes
-it). A level of 4.5 is the middle of E(4) and E(5). The null vector stands for "quality not said":
-training drops to it, so that guidance can be without quality. The released code has no such vector.
+The paper (section 3.2): q_vq(s) = E(Q(s)) in R^d, with Q(s) in 1..5 (computed by
+`qamdt.curate.quality.quantize`). A level of 4.5 is the middle of E(4) and E(5). The null vector
+stands for "quality not said": training drops to it, so that guidance can be without quality. The
+released code has no such vector.
 """
 
 from __future__ import annotations

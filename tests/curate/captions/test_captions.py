@@ -11,13 +11,13 @@ import pytest
 from caption_builders import TRUE, chat_server, scored, with_key
 from conftest import QUIET
 
-from qamdt.curate import stations
 from qamdt.benchmarks.curation.compare_datasets import compare
+from qamdt.curate import stations
 from qamdt.curate.config import Config
-from qamdt.schemas.errors import ConfigError
-from qamdt.pipeline.stage import Call
 from qamdt.pipeline.dataset import Dataset
+from qamdt.pipeline.stage import Call
 from qamdt.pipeline.views import connect
+from qamdt.schemas.errors import ConfigError
 
 WRONG, EMPTY, NONE, GARBLED, GERMAN = 15, 14, 13, 12, 11
 SAID: dict[int, str | None] = {

@@ -16,8 +16,8 @@ from qamdt.curate.captions.facts import (
     facts_of,
     mean_probabilities,
 )
-from qamdt.curate.guards.rules.rules import text_guards
-from qamdt.curate.guards.rules.instruments import instruments_in
+from qamdt.curate.guards.instruments import instruments_in
+from qamdt.curate.guards.rules import text_guards
 
 _WORDS = sorted({*GENRES, *INSTRUMENTS, *MOODS, *VOICES, *NO_VOICES, "00s"})
 _HEARD = st.dictionaries(st.sampled_from(_WORDS), st.floats(0, 1), max_size=12)

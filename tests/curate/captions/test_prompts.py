@@ -18,8 +18,8 @@ def test_every_shipped_prompt_loads_and_its_schema_is_one() -> None:
 
     names = {p.stem for p in prompts.FOLDER.glob("*.txt")}
     assert {"merge-v2", "listen-v1"} <= names
-    prompts = [prompts.load(name) for name in sorted(names)]
-    assert len({p.sha256 for p in prompts}) == len(prompts)
+    shipped = [prompts.load(name) for name in sorted(names)]
+    assert len({p.sha256 for p in shipped}) == len(shipped)
     merge = prompts.load("merge-v2", MERGE)
     assert merge.schema is not None
     jsonschema.Draft202012Validator.check_schema(dict(merge.schema))

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qamdt.curate.demo.render_set.benchmark import bench, read_truth
-from qamdt.curate.demo.render_set.statistics import auc, auc_by_group, share
-from qamdt.schemas.errors import ConfigError
+from qamdt.curate.demo.benchmark import bench, read_truth
+from qamdt.curate.demo.statistics import auc, auc_by_group, share
 from qamdt.pipeline.dataset import Dataset
+from qamdt.schemas.errors import ConfigError
 from qamdt.schemas.tables import Caption, Clip, Decision, File, Pmos
 
 # ------------------------------------------------------------------------------- the statistics

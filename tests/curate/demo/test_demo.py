@@ -15,15 +15,15 @@ from builders import music
 
 from qamdt.audio.damage.degrade import KINDS
 from qamdt.curate import stations
-from qamdt.curate.demo.render_set.benchmark import bench
 from qamdt.curate.config import Config
-from qamdt.curate.demo.render_set.render_set import RATE_HZ, make_demo, save
-from qamdt.curate.demo.render_set.pieces import GM, PIECES, RESERVED
-from qamdt.curate.demo.render_set.defects import DEFECTS, describe, plan
-from qamdt.curate.demo.render_set.scores import Note, passage_starts, read_score, render
-from qamdt.schemas.errors import ConfigError
-from qamdt.pipeline.stage import Call
+from qamdt.curate.demo.benchmark import bench
+from qamdt.curate.demo.defects import DEFECTS, describe, plan
+from qamdt.curate.demo.pieces import GM, PIECES, RESERVED
+from qamdt.curate.demo.render_set import RATE_HZ, make_demo, save
+from qamdt.curate.demo.scores import Note, passage_starts, read_score, render
 from qamdt.pipeline.dataset import Dataset
+from qamdt.pipeline.stage import Call
+from qamdt.schemas.errors import ConfigError
 
 SEEDS = (0, 1, 7, 2026)
 SEED = 1  # of the small set

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from qamdt.curate.config import RefineConfig
-from qamdt.curate.guards.rules.rules import text_guards, too_long
-from qamdt.curate.guards.rules.sources import (
+from qamdt.curate.guards.instruments import instruments_in, invented
+from qamdt.curate.guards.language import is_english
+from qamdt.curate.guards.rules import text_guards, too_long
+from qamdt.curate.guards.sources import (
     Sources,
     names_in,
     other_tempo,
@@ -22,10 +24,8 @@ from qamdt.curate.guards.rules.sources import (
     source_guards,
     told_by_file,
 )
-from qamdt.curate.guards.rules.instruments import instruments_in, invented
-from qamdt.curate.guards.rules.language import is_english
-from qamdt.curate.guards.rules.tokens import Estimate
-from qamdt.models.clap.huggingface.sentence_embedder import SentenceEmbedder
+from qamdt.curate.guards.tokens import Estimate
+from qamdt.models.clap.sentence_embedder import SentenceEmbedder
 
 OUTPUTS = [
     line.split(" :: ")

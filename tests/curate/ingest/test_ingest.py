@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from qamdt.audio.sources import Entry
 from qamdt.curate import stations
 from qamdt.curate.config import Config, IngestConfig
-from qamdt.curate.ingest.ingest.ingest import windows_of
+from qamdt.curate.ingest.ingest import windows_of
 from qamdt.pipeline.dataset import Dataset
 from qamdt.pipeline.views import connect
 

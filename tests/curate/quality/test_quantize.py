@@ -19,8 +19,8 @@ from qamdt.curate.quality.quantize import (
     quantize,
 )
 from qamdt.pipeline.dataset import Dataset
-from qamdt.schemas.tables import Clip, File, Pmos
 from qamdt.pipeline.views import connect
+from qamdt.schemas.tables import Clip, File, Pmos
 
 MU, SIGMA = 3.80, 0.20
 STATS = Statistics("set", "m", 100, MU, SIGMA, -0.5, [], [3.4, 3.7, 3.9, 4.1])

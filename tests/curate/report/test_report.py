@@ -14,14 +14,14 @@ from builders import broken_folder, file_set, music, write
 
 from qamdt.curate import stations
 from qamdt.curate.config import Config
-from qamdt.curate.report.page.page import build_report, render
-from qamdt.curate.report.page.counts import BINS
-from qamdt.curate.report.page.numbers import numbers
+from qamdt.curate.report.counts import BINS
+from qamdt.curate.report.numbers import numbers
+from qamdt.curate.report.page import build_report, render
+from qamdt.pipeline.dataset import Dataset
+from qamdt.pipeline.views import ask, connect
 from qamdt.reports.charts import histogram
 from qamdt.schemas.errors import StoreError
-from qamdt.pipeline.dataset import Dataset
 from qamdt.schemas.tables import Caption, Pmos, Signal
-from qamdt.pipeline.views import ask, connect
 
 ODD = '<b>it\'s "odd"</b> & {{ 7 * 7 }}'
 CALL = stations.Call(quiet=True, say=lambda line: None)

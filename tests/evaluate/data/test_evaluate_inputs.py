@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from builders import music, odd_names, sine, write, zero_byte
 
-from qamdt.evaluate.metrics.fad import fad, sample
-from qamdt.evaluate.data.sets import open_set, shard_bytes
 from qamdt.evaluate.data.prompts import Prompt, read_prompts
+from qamdt.evaluate.data.sets import open_set, shard_bytes
+from qamdt.evaluate.metrics.fad import fad, sample
 from qamdt.evaluate.metrics.reference_stats import merge_stats, read_stats, stats_of, write_stats
 from qamdt.schemas.errors import ConfigError
 

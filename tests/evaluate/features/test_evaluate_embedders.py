@@ -16,8 +16,8 @@ from qamdt.evaluate.features import panns, vggish
 from qamdt.evaluate.features.convert import convert_checkpoint
 from qamdt.evaluate.features.embedders import EMBEDDERS, open_embedder
 from qamdt.evaluate.features.windows import wave_of
-from qamdt.models.clap.huggingface.laion import LaionMatch, renamed
-from qamdt.models.clap.huggingface.base import MATCHERS
+from qamdt.models.clap.kinds import MATCHERS
+from qamdt.models.clap.laion import LaionMatch, renamed
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import AudioError, ConfigError, EndOfAudio, ModelError, WeightsMissing
 

@@ -1,4 +1,4 @@
-"""evaluate/metrics/frechet.py, evaluate/metrics/fad.py: laws of the distance, of merging, of its error bar."""
+"""metrics/frechet.py, metrics/fad.py: laws of the distance, of merging, of its error bar."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from qamdt.evaluate.metrics.clap_score import text_match
+from qamdt.evaluate.metrics.inception import inception_score, kl_per_clip, log_softmax
 from qamdt.evaluate.metrics.intervals import holm, mean_of, paired
 from qamdt.evaluate.metrics.kad import SCALE, kad, kid, median_distance, poly_kernel, squared_mmd
-from qamdt.evaluate.metrics.inception import inception_score, kl_per_clip, log_softmax
-from qamdt.evaluate.metrics.clap_score import text_match
 from qamdt.schemas.errors import MetricError
 
 LOGITS = hnp.arrays(np.float64, st.tuples(st.integers(2, 12), st.integers(2, 6)),

@@ -11,8 +11,8 @@ import torch
 from oracles import AUDIO, VISION, _taken_away, oracle  # noqa: F401
 
 from qamdt.evaluate.metrics.frechet import frechet_distance, from_moments, gaussian
-from qamdt.evaluate.metrics.kad import kid
 from qamdt.evaluate.metrics.inception import inception_score
+from qamdt.evaluate.metrics.kad import kid
 
 pytestmark = pytest.mark.oracle
 CLOSE = 1e-10  # relative

@@ -15,15 +15,15 @@ from builders import broken_folder, music, needs_permissions, noise, silence, wr
 from typer.testing import CliRunner
 
 from qamdt.evaluate.cli import app
-from qamdt.evaluate.show.terminal.compare import compare
 from qamdt.evaluate.config import METRICS, Config, from_toml
 from qamdt.evaluate.run.evaluator import evaluate
 from qamdt.evaluate.run.inputs_and_features import Call
 from qamdt.evaluate.run.results import Results, read_results, write_results
-from qamdt.evaluate.show.terminal.table import FORMATS, build_table, published_rows
+from qamdt.evaluate.show.compare import compare
+from qamdt.evaluate.show.table import FORMATS, build_table, published_rows
+from qamdt.pipeline.dataset import Dataset
 from qamdt.schemas.errors import ConfigError, DatasetBusy
 from qamdt.schemas.settings import to_toml
-from qamdt.pipeline.dataset import Dataset
 
 QUIET = Call(quiet=True)
 RATE = 44_100
@@ -327,7 +327,7 @@ def test_tables(whole: Results, name: str) -> None:
 
 
 def test_published_rows_have_a_source_and_a_protocol(tmp_path: Path) -> None:
-    from qamdt.evaluate.show.terminal.table import PUBLISHED
+    from qamdt.evaluate.show.table import PUBLISHED
 
     for name in ("musiccaps", "song-describer"):
         assert all(len(row.source) > 20 and row.cells for row in published_rows(PUBLISHED, name))

@@ -1,4 +1,4 @@
-"""models/clap/base.py, models/clap/huggingface.py and models/clap/sentence_embedder.py: unit vectors whose cosine means something."""
+"""models/clap: unit vectors whose cosine means something."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import torch
 from builders import music
 
 from qamdt.audio.sound import Sound
-from qamdt.models.clap.huggingface.huggingface import ClapMatch
+from qamdt.models.clap.huggingface import ClapMatch
+from qamdt.models.clap.kinds import MATCHERS
+from qamdt.models.clap.sentence_embedder import SentenceEmbedder
+from qamdt.models.clap.tagtext import Reference, TagTextMatch, phrases
 from qamdt.models.fetch.hf_folder import check_tokenizer
-from qamdt.models.clap.huggingface.base import MATCHERS, Reference, TagTextMatch, phrases
 from qamdt.models.ref import resolve
 from qamdt.models.tags.tagger import MusicnnTagger
-from qamdt.models.clap.huggingface.sentence_embedder import SentenceEmbedder
 from qamdt.schemas.errors import ConfigError, EndOfAudio, ModelError, WeightsMissing
 
 CAPTIONS = (

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from qamdt.audio.sound import Sound
 from qamdt.models.clap.huggingface import mini_words
+from qamdt.models.clap.kinds import MATCHERS
+from qamdt.models.clap.mini import ClapMiniMatch
+from qamdt.models.clap.mini_features import measure
+from qamdt.models.clap.mini_network import ClapNet, KeyNet, Sizes
 from qamdt.models.fetch import registry
-from qamdt.models.clap.huggingface.mini_features import measure
-from qamdt.models.clap.huggingface.mini import ClapMiniMatch
-from qamdt.models.clap.huggingface.mini_network import ClapNet, KeyNet, Sizes
-from qamdt.models.clap.huggingface.base import MATCHERS
 from qamdt.models.ref import resolve
 from qamdt.models.tags.tempo_key import KEYS
 from qamdt.schemas.errors import EndOfAudio, ModelError, WeightsMissing
@@ -157,18 +157,18 @@ def tempo_of(rows: np.ndarray) -> np.ndarray:
 
 
 def key_of(rows: np.ndarray) -> np.ndarray:
-    return rows[:, mini_words.TEMPI : -clap_words.FLAGS]
+    return rows[:, mini_words.TEMPI : -mini_words.FLAGS]
 
 
 def mode_of(rows: np.ndarray) -> np.ndarray:
     """[n, 1]: 1 major, -1 minor, 0 not said."""
-    flags = rows[:, -clap_words.FLAGS :]
+    flags = rows[:, -mini_words.FLAGS :]
     return flags[:, 7:8] - flags[:, 8:9]
 
 
 def drums_of(rows: np.ndarray) -> np.ndarray:
     """[n, 1]: 1 with drums, -1 without, 0 not said."""
-    flags = rows[:, -clap_words.FLAGS :]
+    flags = rows[:, -mini_words.FLAGS :]
     return flags[:, 10:11] - flags[:, 9:10]
 
 

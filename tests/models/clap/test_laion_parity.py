@@ -16,7 +16,7 @@ from builders import music
 from oracles import TEXTS, VISION, _taken_away, keep, oracle  # noqa: F401
 
 from qamdt.audio.sound import Sound
-from qamdt.models.clap.huggingface.laion import LaionMatch
+from qamdt.models.clap.laion import LaionMatch
 from qamdt.schemas.errors import ModelError
 
 pytestmark = [pytest.mark.laion, pytest.mark.timeout(900)]

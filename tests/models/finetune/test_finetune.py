@@ -23,7 +23,7 @@ from qamdt.models.finetune import figures
 from qamdt.models.finetune.config import FinetuneConfig
 from qamdt.models.finetune.network import open_network, optimizer_of, set_rates
 from qamdt.models.finetune.run import finetune
-from qamdt.models.pmos.base.base import KINDS, Wav2Vec2Pmos
+from qamdt.models.pmos.base import KINDS, Wav2Vec2Pmos
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ConfigError, DatasetBusy, ModelError, QamdtError, WeightsMissing
 

@@ -20,7 +20,7 @@ from qamdt.models.finetune.figures import counted
 from qamdt.models.finetune.labels import Labelled, read_labels
 from qamdt.models.finetune.split import split_of
 from qamdt.models.finetune.waves import Waves, prepare
-from qamdt.models.pmos.base.wav2vec2 import Hearing
+from qamdt.models.pmos.wav2vec2 import Hearing
 from qamdt.schemas.errors import ConfigError
 
 ROWS = [

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from qamdt.models.fetch import registry
-from qamdt.models.llm.base.json_decoding import FlatSchema
-from qamdt.models.llm.base.answer import checked
-from qamdt.models.llm.base.smollm import SmolLm
+from qamdt.models.llm.answer import checked
+from qamdt.models.llm.json_decoding import FlatSchema
+from qamdt.models.llm.smollm import SmolLm
 from qamdt.schemas.errors import ConfigError, InvalidAnswer
 
 MERGE: dict[str, Any] = {
@@ -121,6 +121,6 @@ def test_an_answer_is_checked() -> None:
 
 
 def _said(text: str) -> Any:
-    from qamdt.models.llm.base.answer import Said
+    from qamdt.models.llm.answer import Said
 
     return Said(text)

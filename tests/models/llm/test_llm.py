@@ -13,9 +13,9 @@ import torch
 from loopback import JsonHandler, serving
 
 from qamdt.models.llm.base import vllm
-from qamdt.models.llm.base.base import LLMS
-from qamdt.models.llm.base.openai import OpenAiLlm
-from qamdt.models.llm.base.smollm import SmolLm
+from qamdt.models.llm.kinds import LLMS
+from qamdt.models.llm.openai import OpenAiLlm
+from qamdt.models.llm.smollm import SmolLm
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ConfigError, ModelError, WeightsMissing
 

@@ -26,13 +26,13 @@ import jsonschema
 import pytest
 from builders import music, sine
 from oracles import keep
-from vllm_job import SCHEMA, job_of, merge, merged, prompts
+from vllm_job import SCHEMA, job_of, merge, merged, questions
 
 from qamdt.audio.sound import Sound
 from qamdt.models.fetch import registry
-from qamdt.models.llm.base.audio_captioner import CAPTIONERS
-from qamdt.models.llm.base.base import LLMS
-from qamdt.models.llm.base.smollm import SmolLm
+from qamdt.models.llm.audio_captioner import CAPTIONERS
+from qamdt.models.llm.kinds import LLMS
+from qamdt.models.llm.smollm import SmolLm
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ModelError
 
@@ -131,14 +131,14 @@ def test_an_engine_that_fails_is_started_again(model: Any, monkeypatch: pytest.M
         raise RuntimeError("CUDA error: out of luck")
 
     monkeypatch.setattr(first, "chat", fail)
-    answers = model.complete(prompts(4), 96, SCHEMA)
+    answers = model.complete(questions(4), 96, SCHEMA)
     assert [isinstance(a, list) for a in answers] == [True] * 4, answers
     assert model._engine.start() is not first
 
 
 def test_texts_schemas_and_refusals(model: Any, folder: Path) -> None:
     """n candidates, the first greedy; the same again; a prompt too long is its own error."""
-    asked = [*prompts(3), "word " * 600, "Name the capital of France."]
+    asked = [*questions(3), "word " * 600, "Name the capital of France."]
     answers = model.complete(asked, 24, n=3)
     assert isinstance(answers[3], ModelError) and "512" in str(answers[3])
     good = [a for a in answers if isinstance(a, list)]
@@ -201,7 +201,7 @@ def tiny_audio_model(folder: Path, words: Path) -> None:
 def test_an_audio_model_hears(model: Any, folder: Path, tmp_path: Path) -> None:
     """Under vLLM the sound reaches the network: like sounds get like texts, others do not. The engine
     of the LLM makes way for it, and is there again when it is asked."""
-    before = model.complete(prompts(1), 8)
+    before = model.complete(questions(1), 8)
     tiny_audio_model(tmp_path, folder)
     ears = resolve(f"vllm-audio@{tmp_path}?max_model_len=1024&max_num_seqs=4", CAPTIONERS)
     piece, tone = Sound(music(4.0), 44_100), Sound(sine(4.0, 440, 16_000, 1), 16_000)
@@ -209,7 +209,7 @@ def test_an_audio_model_hears(model: Any, folder: Path, tmp_path: Path) -> None:
     assert all(isinstance(text, str) and text for text in texts), texts
     assert texts[0] == texts[2] != texts[1]
     assert ears.model_id == f"vllm-audio:{tmp_path.name}"
-    assert model.complete(prompts(1), 8) == before
+    assert model.complete(questions(1), 8) == before
 
 
 def test_it_is_faster_than_transformers(model: Any, folder: Path) -> None:
@@ -223,7 +223,7 @@ def test_it_is_faster_than_transformers(model: Any, folder: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    asked = prompts(32)
+    asked = questions(32)
     torch.set_num_threads(1)
     embedded, half = SmolLm(folder=folder), SmolLm(folder=folder)
     half._model.to(torch.bfloat16)

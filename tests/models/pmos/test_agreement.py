@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qamdt.models.pmos.base.agreement import (
+from qamdt.models.pmos.agreement import (
     MEASURES,
     calibration,
     interval,

@@ -12,8 +12,8 @@ from builders import music
 from oracles import _taken_away, keep, oracle  # noqa: F401
 
 from qamdt.audio.sound import Sound
-from qamdt.models.pmos.base.audiobox import AudioboxPmos
-from qamdt.models.pmos.base.qama import QamaPmos
+from qamdt.models.pmos.audiobox import AudioboxPmos
+from qamdt.models.pmos.qama import QamaPmos
 
 pytestmark = [pytest.mark.oracle, pytest.mark.timeout(900)]
 CLOSE = 1e-4

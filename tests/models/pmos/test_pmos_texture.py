@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from qamdt.models.pmos.base.mini_features import BASIC_CUES, CUES, MELS, RATE_HZ, features
-from qamdt.models.pmos.base.mini_network import NetConfig, PmosNet
-from qamdt.models.pmos.base.mini_texture import LONG, SHORT, TEXTURES
+from qamdt.models.pmos.mini_features import BASIC_CUES, CUES, MELS, RATE_HZ, features
+from qamdt.models.pmos.mini_network import NetConfig, PmosNet
+from qamdt.models.pmos.mini_texture import LONG, SHORT, TEXTURES
 
 SEED = 3
 

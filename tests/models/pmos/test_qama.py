@@ -21,10 +21,10 @@ from builders import music
 
 from qamdt.audio.loudness import integrated_loudness
 from qamdt.audio.sound import Sound
-from qamdt.models.pmos.base.base import KINDS
-from qamdt.models.pmos.base.qama import QamaPmos
-from qamdt.models.ref import resolve
 from qamdt.models.fetch.torch_file import Inert, read_content, tensors_of
+from qamdt.models.pmos.base import KINDS
+from qamdt.models.pmos.qama import QamaPmos
+from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ConfigError, ModelError, WeightsMissing
 
 KERNELS = [(10, 5), (3, 2), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2)]

@@ -11,21 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qamdt.benchmarks.curation.facts import facts_as_stored
-from qamdt.curate.config import CaptionConfig, ModelsConfig
 from qamdt.curate.captions.facts import INSTRUMENTS as HEARABLE
 from qamdt.curate.captions.facts import Facts, describe, facts_of
 from qamdt.curate.captions.facts_job import FactsJob, with_sure
+from qamdt.curate.config import CaptionConfig, ModelsConfig
 from qamdt.models.fetch import registry
-from qamdt.recipes.tags import calibrate_tags, tags_truth
-from qamdt.recipes.tags.calibrate_tags import Known, least_thresholds, sigmoid, stable_threshold
-from qamdt.recipes.clap.clap_styles import INSTRUMENTS, STYLES
-from qamdt.recipes.tags.tags_data import Row
-from qamdt.recipes.tags.tags_eval import key_score, ratio, tempo_right
 from qamdt.models.tags.tagger import MusicnnTagger, read_thresholds
 from qamdt.models.tags.tempo_key import KEYS
-from qamdt.schemas.errors import ConfigError, ModelError
-from qamdt.pipeline.job import output
 from qamdt.pipeline.dataset import Dataset
+from qamdt.pipeline.job import output
+from qamdt.recipes.clap.clap_styles import INSTRUMENTS, STYLES
+from qamdt.recipes.tags import calibrate_tags, tags_truth
+from qamdt.recipes.tags.calibrate_tags import Known, least_thresholds, sigmoid, stable_threshold
+from qamdt.recipes.tags.tags_data import Row
+from qamdt.recipes.tags.tags_eval import key_score, ratio, tempo_right
+from qamdt.schemas.errors import ConfigError, ModelError
 from qamdt.schemas.tables import Clap, Tags
 
 

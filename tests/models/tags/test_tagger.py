@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from builders import music, sine
 
 from qamdt.audio.sound import Sound
-from qamdt.models.fetch import musicnn
-from qamdt.models.tags import musicnn
+from qamdt.models.fetch import musicnn as fetch_musicnn
 from qamdt.models.ref import resolve
+from qamdt.models.tags import musicnn
 from qamdt.models.tags.tagger import TAGGERS, MusicnnTagger
 from qamdt.schemas.errors import ConfigError, EndOfAudio, ModelError, WeightsMissing
 
@@ -84,7 +84,7 @@ def write_checkpoint(folder: Path, variables: dict[str, np.ndarray]) -> tuple[Pa
     first = block(entries)
     index = block([(b"zzz", varint(0) + varint(len(first)))])
     footer = varint(0) + varint(0) + varint(len(first) + 5) + varint(len(index))
-    magic = musicnn.TABLE_MAGIC.to_bytes(8, "little")
+    magic = fetch_musicnn.TABLE_MAGIC.to_bytes(8, "little")
     table = first + bytes(5) + index + bytes(5) + footer.ljust(40, b"\0") + magic
     (folder / "index").write_bytes(table)
     (folder / "data").write_bytes(data)
@@ -99,7 +99,7 @@ def test_a_checkpoint_is_read_back(tmp_path: Path) -> None:
         "conv2d_1/bias": rng.standard_normal(0),
         "step": rng.standard_normal(()),
     }
-    found = musicnn.read_checkpoint(*write_checkpoint(tmp_path, wanted))
+    found = fetch_musicnn.read_checkpoint(*write_checkpoint(tmp_path, wanted))
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         np.testing.assert_array_equal(found[name], value.astype(np.float32))
@@ -109,10 +109,10 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     index, data = write_checkpoint(tmp_path, {"a": np.ones(3)})
     data.write_bytes(b"short")
     with pytest.raises(ModelError, match="does not fit"):
-        musicnn.read_checkpoint(index, data)
+        fetch_musicnn.read_checkpoint(index, data)
     index.write_bytes(b"x" * 100)
     with pytest.raises(ModelError, match="not the index"):
-        musicnn.read_checkpoint(index, data)
+        fetch_musicnn.read_checkpoint(index, data)
 
 
 # --- the network -------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_the_folded_network_computes_what_was_published() -> None:
     """Any weights, rising and falling batch norms: the folded network equals the unfolded one."""
     variables = random_variables()
     network = musicnn.Network()
-    made = musicnn.convert(variables)
+    made = fetch_musicnn.convert(variables)
     network.load_state_dict({k: torch.from_numpy(v) for k, v in made.items()})
     patches = torch.rand(1, musicnn.PATCH_FRAMES, musicnn.MELS, generator=torch.manual_seed(0))
     with torch.inference_mode():

@@ -13,8 +13,10 @@ from codec_builders import tiny_diffusers, tiny_mini
 from qamdt.audio import mel
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import AudioError, ConfigError, ModelError, WeightsMissing
-from qamdt.train.codec.base.base import CODECS, Codec, EmbeddedCodec
-from qamdt.train.codec.base.mini import MiniConfig, build, header, read_network
+from qamdt.train.codec.base import Codec
+from qamdt.train.codec.kinds import CODECS
+from qamdt.train.codec.mini import EmbeddedCodec
+from qamdt.train.codec.mini_network import MiniConfig, build, header, read_network
 
 N = 640 * 40
 

@@ -1,4 +1,4 @@
-"""train/codec/text_encoders.py: token states of true length, whatever the company; refusals with a reason."""
+"""text_encoders.py: token states of true length, whatever the company; refusals with a reason."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from qamdt.models.clap.sentence_embedder import SentenceEmbedder
 from qamdt.models.ref import resolve
-from qamdt.models.clap.huggingface.sentence_embedder import SentenceEmbedder
 from qamdt.schemas.errors import ConfigError, ModelError, WeightsMissing
-from qamdt.train.codec.base.text_encoders import (
+from qamdt.train.codec.text_encoders import (
     ENCODERS,
     ClapText,
     MiniLmText,

@@ -1,4 +1,4 @@
-"""train/data/latents_stage.py: one row for each kept clip, one scale for the set, each prompt encoded once."""
+"""latents_stage.py: one row for each kept clip, one scale for the set, each prompt encoded once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from builders import music
 from codec_builders import judge, tiny_diffusers
 from conftest import ingest_into
 
-from qamdt.schemas.errors import StoreError
-from qamdt.pipeline.stage import Call, RunConfig
 from qamdt.pipeline.dataset import Dataset
+from qamdt.pipeline.stage import Call, RunConfig
+from qamdt.schemas.errors import StoreError
 from qamdt.schemas.tables import Latent
 from qamdt.train.audio_config import AudioConfig, LatentsConfig, ModelsConfig
 from qamdt.train.config import DataConfig
@@ -134,7 +134,7 @@ def test_a_short_clip_is_filled_with_silence(
 ) -> None:
     from qamdt.audio.decode import decode_window
     from qamdt.pipeline.views import connect
-    from qamdt.train.codec.base.base import CODECS
+    from qamdt.train.codec.kinds import CODECS
 
     judge(ingested, CAPTIONS)
     _make(ingested, dataclasses.replace(config, latents=LatentsConfig(seconds=3.0)))

@@ -11,11 +11,11 @@ import torch
 from fit_builders import small_set, tiny
 
 from qamdt.train.config import Config
-from qamdt.train.data.randomness import draw, masks_at, ratio_at
 from qamdt.train.data.loader import Batch, Loader
-from qamdt.train.diffusion.objective import Objective
+from qamdt.train.data.randomness import draw, masks_at, ratio_at
 from qamdt.train.data.sampler import Sampler
 from qamdt.train.data.training_set import TrainingSet
+from qamdt.train.diffusion.objective import Objective
 
 
 @pytest.fixture(scope="module")

@@ -12,18 +12,18 @@ import pytest
 import torch
 from fit_builders import SHAPE, TEXT_WIDTH, replace, small_set, tiny
 
-from qamdt.schemas.errors import ConfigError, StoreError
+from qamdt.benchmarks.training.synthetic_latents import PREFIXES, word_states
 from qamdt.pipeline.dataset import Dataset
-from qamdt.schemas.tables import Decision, Latent, Level, TextStates
 from qamdt.pipeline.views import connect
+from qamdt.schemas.errors import ConfigError, StoreError
+from qamdt.schemas.tables import Decision, Latent, Level, TextStates
 from qamdt.train.config import DataConfig
 from qamdt.train.data.latent_store import Shards, latent_row, scale_of, text_row
 from qamdt.train.data.loader import Loader
-from qamdt.train.diffusion.objective import Objective
 from qamdt.train.data.sampler import Sampler, expected_draws
-from qamdt.benchmarks.training.synthetic_latents import PREFIXES, word_states
 from qamdt.train.data.text_states import NULL_TEXT, padded
 from qamdt.train.data.training_set import TrainingSet, UnreadableClip
+from qamdt.train.diffusion.objective import Objective
 
 DATA = DataConfig(validation=0.2, loader_workers=0)
 

@@ -7,9 +7,9 @@ from train_builders import Inputs, inputs, network
 
 from qamdt.schemas.errors import ConfigError
 from qamdt.train.diffusion.guidance import Condition, combine, guided, rescaled
-from qamdt.train.network.model import QAMDT
 from qamdt.train.diffusion.objective import PREDICTIONS, Objective, ObjectiveConfig
 from qamdt.train.diffusion.solvers import Noise, SampleConfig, ddim_times, sample, solver_of
+from qamdt.train.network.model import QAMDT
 
 
 def objective(prediction: str = "eps") -> Objective:

@@ -18,22 +18,23 @@ from typer.testing import CliRunner
 from qamdt.schemas.errors import ConfigError, StoreError
 from qamdt.schemas.settings import from_toml, override, to_plain, to_toml
 from qamdt.train.audio_config import AudioConfig, MakeConfig, ModelsConfig
-from qamdt.train.loop.checkpoint import write_tensors
 from qamdt.train.cli import app
-from qamdt.train.codec.base.base import CODECS, name_of
+from qamdt.train.codec.base import name_of
+from qamdt.train.codec.kinds import CODECS
+from qamdt.train.codec.text_encoders import MiniLmText
+from qamdt.train.codec.text_encoders import name_of as text_name
 from qamdt.train.config import Config
 from qamdt.train.diffusion.guidance import Condition, guided
-from qamdt.train.generate.sample.generate import make_sounds, read_prompts
-from qamdt.train.network.model import QAMDT
-from qamdt.train.network.config import ModelConfig
 from qamdt.train.diffusion.objective import Objective, ObjectiveConfig
 from qamdt.train.diffusion.solvers import Noise, SampleConfig, sample
-from qamdt.train.generate.sample.audio_files import file_name, read_about, write_list, write_sound
-from qamdt.train.generate.sample.pipeline import Prompt, Studio, prefix_of
-from qamdt.train.codec.base.text_encoders import MiniLmText
-from qamdt.train.codec.base.text_encoders import name_of as text_name
 from qamdt.train.diffusion.variation import vary
 from qamdt.train.diffusion.windowed import Windowed, window_starts
+from qamdt.train.generate.audio_files import file_name, read_about, write_list, write_sound
+from qamdt.train.generate.generate import make_sounds, read_prompts
+from qamdt.train.generate.pipeline import Prompt, Studio, prefix_of
+from qamdt.train.loop.checkpoint import write_tensors
+from qamdt.train.network.config import ModelConfig
+from qamdt.train.network.model import QAMDT
 
 MODEL = ModelConfig(
     width=16,

@@ -12,10 +12,10 @@ import pytest
 import soundfile as sf
 
 from qamdt.audio.sound import Sound
-from qamdt.models.pmos.base.base import EmbeddedPmos
+from qamdt.models.pmos.base import EmbeddedPmos
 from qamdt.schemas.errors import StoreError
-from qamdt.train.generate.sample.page import heard, write_page
-from qamdt.train.generate.sample.audio_files import write_list, write_sound
+from qamdt.train.generate.audio_files import write_list, write_sound
+from qamdt.train.generate.page import heard, write_page
 
 LINE = {
     "weights": "run", "step": 7, "solver": "ddim", "steps": 50, "guidance": 2.5, "form": "paper",

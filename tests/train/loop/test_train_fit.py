@@ -14,11 +14,11 @@ import torch
 from fit_builders import SHAPE, replace, small_set, tiny
 from safetensors import safe_open
 
-from qamdt.schemas.errors import ConfigError, DatasetBusy, ModelError, StoreError
 from qamdt.pipeline.dataset import Dataset
+from qamdt.schemas.errors import ConfigError, DatasetBusy, ModelError, StoreError
 from qamdt.schemas.tables import Caption
-from qamdt.train.loop.checkpoint import EMA, MODEL, OPTIMIZER, latest, read_tensors, weights_file
 from qamdt.train.config import Config
+from qamdt.train.loop.checkpoint import EMA, MODEL, OPTIMIZER, latest, read_tensors, weights_file
 from qamdt.train.loop.fit import Outcome
 from qamdt.train.loop.fit import fit as train
 from qamdt.train.loop.metrics_log import read_log

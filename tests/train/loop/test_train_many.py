@@ -16,7 +16,6 @@ from torch.distributed.fsdp import fully_shard
 from qamdt.train.loop.checkpoint import EMA, MODEL, OPTIMIZER, latest
 from qamdt.train.loop.ema import Ema
 from qamdt.train.loop.fit import fit
-from qamdt.train.network.model import QAMDT
 from qamdt.train.loop.optim import optimizer_of
 from qamdt.train.loop.state_dicts import (
     mean_of,
@@ -26,6 +25,7 @@ from qamdt.train.loop.state_dicts import (
     put_weights,
     weights_of,
 )
+from qamdt.train.network.model import QAMDT
 
 
 @pytest.fixture

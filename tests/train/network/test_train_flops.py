@@ -9,10 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from train_builders import inputs, network
 
 from qamdt.train.network import linear, model, recompute
+from qamdt.train.network.config import PARITY, sized
 from qamdt.train.network.flops import flops, memory, parameters
 from qamdt.train.network.masking import draw_mask
 from qamdt.train.network.model import QAMDT
-from qamdt.train.network.config import PARITY, sized
 
 
 def attention_flops(q: list[int], k: list[int], *rest: object, **more: object) -> int:

@@ -8,9 +8,9 @@ from train_builders import inputs, network
 
 from qamdt.train.network import linear as module
 from qamdt.train.network.blocks import FeedForward
+from qamdt.train.network.config import PARITY
 from qamdt.train.network.linear import Linear, linear
 from qamdt.train.network.masking import draw_mask
-from qamdt.train.network.config import PARITY
 from qamdt.train.network.recompute import made_again
 
 

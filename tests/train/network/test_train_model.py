@@ -6,11 +6,11 @@ from torch import Tensor
 from train_builders import inputs, network
 
 from qamdt.schemas.errors import ConfigError
+from qamdt.train.loop.run_folder import config_of
 from qamdt.train.network import model
+from qamdt.train.network.config import PARITY, SIZES, ModelConfig, from_plain, sized
 from qamdt.train.network.masking import Mask, draw_mask
 from qamdt.train.network.model import QAMDT, ROUND
-from qamdt.train.network.config import PARITY, SIZES, ModelConfig, from_plain, sized
-from qamdt.train.loop.run_folder import config_of
 
 FORMS = {
     "paper": {}, "released": PARITY, "gelu": {"ffn": "gelu"},

@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from qamdt.schemas.errors import ModelError, WeightsMissing
+from qamdt.train.network.config import PARITY, ModelConfig
 from qamdt.train.network.masking import Mask
 from qamdt.train.network.model import QAMDT
-from qamdt.train.network.config import PARITY, ModelConfig
 from qamdt.train.network.positions import sincos_table
-from qamdt.train.released.weights.weights import config_of, import_released, translate
-from qamdt.train.released.weights.reference_class import build_released
+from qamdt.train.released.reference_class import build_released
+from qamdt.train.released.weights import config_of, import_released, translate
 
 CHECKOUT = os.environ.get("QAMDT_RELEASED", "")
 CONFIG = ModelConfig(
