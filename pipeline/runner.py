@@ -1,7 +1,7 @@
 """The runner: plans, runs and commits a job, in this process or on Ray actors.
 
 What it owns, once for all stages: resuming, bundles and commits (`worker`), retries after a dead
-worker (`runner_ray`), counts, progress.
+worker (`ray_runner`), counts, progress.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Receipt:
 
 
 class Worker:
-    """Runs bundles of one job after another: in this process, or as a Ray actor (`runner_ray`)."""
+    """Runs bundles of one job after another: in this process, or as a Ray actor (`ray_runner`)."""
 
     def begin(self, job: Job, dataset: Dataset, threads: int) -> None:
         """Open the job's models; from here to `end` the next run of the dataset waits for us."""

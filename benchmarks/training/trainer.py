@@ -8,7 +8,7 @@ kill_lost                checkpoints lost in 12 kills -9 at random moments of a 
 overfit_ratio, _batch    last loss / first loss, `nano` on one batch, noise and t fixed, 400 steps
 follows_level, _text     share of generated latents that a classifier on the truth agrees with
 mask_ratio_measured, mask_ratio_flops   cost of a step at gamma 0.5 against one that masks nothing
-step_ratio, memory_ratio against the released class; with --released alone (see bench_released.py)
+step_ratio, memory_ratio against the released class; with --released alone (see released.py)
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Three blocks of numbers for a mono sound at 22.05 kHz:
     pitch     energy of the 12 pitch classes in four registers, [4, 12], in tune with the sound
 
 The block `pitch` turns with the key: the same music a semitone higher is the same block rolled by
-one. `clap_net.KeyNet` relies on it. Cost: about .03 CPU s for 10.24 s.
+one. `mini_network.KeyNet` relies on it. Cost: about .03 CPU s for 10.24 s.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The score is about damage (noise, clipping, lost treble, low bitrates, gaps), no
 `embedded` is pmos-mini, our own small network (`weights/pmos-mini.md` says what it was taught and
 how well it hears). `embedded-16k` hears everything at 16 kHz, so that missing treble is no damage:
 for sets that are all of a low sampling rate, and for what models of 16 kHz make. `wav2vec2@FOLDER`
-(`pmos_hf.py`) runs any wav2vec 2.0, HuBERT or WavLM regression checkpoint in the layout of
+(`wav2vec2.py`) runs any wav2vec 2.0, HuBERT or WavLM regression checkpoint in the layout of
 transformers, such as `qamdt-curate models train-pmos` makes; `qama@FILE_OR_FOLDER` (`qama.py`) is
 the authors' scorer, `audiobox@FOLDER` a second opinion.
 Scores of two models are on different scales: never mix them in one table.

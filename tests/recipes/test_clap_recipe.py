@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_clap_mini import mode_of, tempo_of
 
-from qamdt.models.clap.huggingface import mini_words
+from qamdt.models.clap import mini_words
 from qamdt.models.tags import musicnn
 from qamdt.models.tags.tempo_key import KEYS
 from qamdt.recipes.clap import clap_arrange, clap_captions, clap_eval, clap_exam

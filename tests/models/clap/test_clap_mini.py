@@ -1,4 +1,4 @@
-"""models/clap/mini.py, clap_front.py, mini_words.py and clap_net.py."""
+"""models/clap/mini.py, mini_features.py, mini_words.py, mini_network.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qamdt.audio.sound import Sound
-from qamdt.models.clap.huggingface import mini_words
+from qamdt.models.clap import mini_words
 from qamdt.models.clap.kinds import MATCHERS
 from qamdt.models.clap.mini import ClapMiniMatch
 from qamdt.models.clap.mini_features import measure

@@ -12,7 +12,7 @@ import pytest
 import torch
 from loopback import JsonHandler, serving
 
-from qamdt.models.llm.base import vllm
+from qamdt.models.llm import vllm
 from qamdt.models.llm.kinds import LLMS
 from qamdt.models.llm.openai import OpenAiLlm
 from qamdt.models.llm.smollm import SmolLm
