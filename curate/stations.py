@@ -32,7 +32,7 @@ def ingest(dataset: Dataset, source: Path, config: Config, call: Call) -> Summar
     summary = work(dataset, job, config.run, call)
     if job.ignored:
         kinds = ", ".join(f"{n} {kind}" for kind, n in job.ignored.most_common(6))
-        call.say(f"ingest: passed over, as not audio: {kinds}")
+        call.log(f"ingest: passed over, as not audio: {kinds}")
     return summary
 
 
@@ -56,12 +56,12 @@ def quantize(dataset: Dataset, config: Config, call: Call) -> Summary:
     summary, bounds = make(dataset, config.quantize)
     for b in bounds:
         share = " ".join(f"{k}:{n:.0f}" for k, n in enumerate(b.level_counts or [], 1))
-        call.say(
+        call.log(
             f"quantize: {b.grouping} ({b.scheme}, {b.model_id}): n {b.n}, mu {b.mu:.3f},"
             f" sigma {b.sigma:.3f}, skew {b.skew:+.2f}; clips at level {share}"
         )
         if empty := empty_levels(b):
-            call.say(f"quantize: no clip at level {', '.join(map(str, empty))}")
+            call.log(f"quantize: no clip at level {', '.join(map(str, empty))}")
     return report_of(summary, call)
 
 
@@ -85,7 +85,7 @@ def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
 
     What was generated must be there: `caption` makes it.
     """
-    from .captions.merge import AskJob
+    from .captions.merge import MergeJob
     from .captions.refine import RefineJob
     from .captions.similarity import MatchJob
     from .captions.text_embeddings import TextsJob
@@ -95,14 +95,14 @@ def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
     if call.dry_run:
         return _would(dataset, "refine", "clips", call)
     _need(dataset, "generated", "caption")
-    quiet = replace(call, say=lambda line: None)  # of inner tables only what was retried is told
+    quiet = replace(call, log=lambda line: None)  # of inner tables only what was retried is told
     refine_config, models = config.refine, config.models
     prefix_tokens = counter(refine_config.t5).count([PREFIX])[0]
     work(dataset, TextsJob(dataset, refine_config, models), config.run, quiet)
     work(dataset, MatchJob(dataset), config.run, quiet)
     check(dataset, refine_config, prefix_tokens)
     if models.llm != "none":
-        work(dataset, AskJob(dataset, refine_config, models, call.limit), config.run, call)
+        work(dataset, MergeJob(dataset, refine_config, models, call.limit), config.run, call)
         work(dataset, TextsJob(dataset, refine_config, models), config.run, quiet)
     job = RefineJob(dataset, refine_config, models, prefix_tokens, call.limit)
     summary = work(dataset, job, config.run, call)
@@ -133,7 +133,7 @@ def export(dataset: Dataset, config: Config, call: Call) -> Summary:
         for out in job.outputs:
             dataset.drop_other_states(out.table, out.fingerprint)
         card = write_card(dataset, job.outputs[0])
-        call.say(f"export: shards and card in {card.parent}")
+        call.log(f"export: shards and card in {card.parent}")
     return summary
 
 
@@ -142,7 +142,7 @@ def report(dataset: Dataset, config: Config, call: Call) -> Path:
     from .report.page import build_report
 
     html, _ = build_report(dataset.root)
-    call.say(f"report: {html}")
+    call.log(f"report: {html}")
     return html
 
 
@@ -151,7 +151,7 @@ def run_all(dataset: Dataset, source: Path, config: Config, call: Call) -> None:
     ingest(dataset, source, config, call)
     if call.dry_run:
         return
-    rest = Call(None, False, call.retry_errors, call.quiet, call.say)
+    rest = Call(None, False, call.retry_errors, call.quiet, call.log)
     score(dataset, config, rest)
     quantize(dataset, config, rest)
     caption(dataset, config, rest)
@@ -164,7 +164,7 @@ def run_all(dataset: Dataset, source: Path, config: Config, call: Call) -> None:
 def _would(dataset: Dataset, name: str, table: str, call: Call) -> Summary:
     with connect(dataset) as con:
         (n,) = con.table(table).count("*").fetchall()[0]
-    call.say(f"{name}: {n} rows of {table} to read (dry run: nothing was done)")
+    call.log(f"{name}: {n} rows of {table} to read (dry run: nothing was done)")
     return Summary(name, n)
 
 

@@ -88,13 +88,13 @@ def pick_device(wish: str) -> str:
     return "cpu"
 
 
-def nowhere(kind: str, where: str) -> None:
+def require_no_path(kind: str, where: str) -> None:
     """Refuse a place for a kind that has none: `embedded@x` is a mistake, not a wish."""
     if where:
         raise ConfigError(f"model {kind}@{where}: {kind!r} takes no `@...`; write {kind!r} alone")
 
 
-def somewhere(kind: str, where: str, what: str) -> str:
+def require_path(kind: str, where: str, what: str) -> str:
     """`where`, refused when empty; `what` says what belongs there."""
     if not where:
         raise ConfigError(f"model {kind!r} needs a place: write `{kind}@{what}`")

@@ -59,7 +59,7 @@ class Listener(Protocol):
     def open(self) -> None:
         """Load what is needed; called once in each worker."""
 
-    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+    def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         """One answer per sound, same order. An answer must not depend on the other sounds."""
 
 
@@ -155,7 +155,7 @@ def answers(
     heard: dict[str, Answer] = {}
     sounds = [(row["clip_id"], item) for row, item in due if isinstance(item, Sound)]
     if sounds:
-        replies = _hear(listener, [sound for _, sound in sounds])
+        replies = _extract(listener, [sound for _, sound in sounds])
         heard = {clip: reply for (clip, _), reply in zip(sounds, replies, strict=True)}
     return [
         as_row(
@@ -167,13 +167,13 @@ def answers(
     ]
 
 
-def _hear(listener: Listener, sounds: Sequence[Sound]) -> Sequence[Answer]:
+def _extract(listener: Listener, sounds: Sequence[Sound]) -> Sequence[Answer]:
     try:
-        replies = listener.hear(sounds)
+        replies = listener.extract(sounds)
     except Exception as error:  # noqa: BLE001 - whatever a model raises is that row's error
         if len(sounds) == 1:
             return [error]
-        return [reply for sound in sounds for reply in _hear(listener, [sound])]
+        return [reply for sound in sounds for reply in _extract(listener, [sound])]
     if len(replies) != len(sounds):
         raise RuntimeError(
             f"{type(listener).__name__}.hear gave {len(replies)} answers to {len(sounds)} sounds"

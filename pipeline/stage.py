@@ -27,7 +27,7 @@ class RunConfig:
         at_least("threads", self.threads, 1)
 
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Call:
     dry_run: bool = False
     retry_errors: bool = False
     quiet: bool = False
-    say: Say = print
+    log: Log = print
 
 
 def work(dataset: Dataset, job: Job, where: RunConfig, call: Call) -> Summary:
@@ -50,10 +50,10 @@ def work(dataset: Dataset, job: Job, where: RunConfig, call: Call) -> Summary:
     if call.retry_errors and not call.dry_run:
         for out in job.outputs:
             if n := dataset.forget_errors(out.table, out.fingerprint):
-                call.say(f"{job.name}: {n} error rows of {out.table} are tried again")
+                call.log(f"{job.name}: {n} error rows of {out.table} are tried again")
     if call.dry_run:
         total = job.total()
-        call.say(f"{job.name}: {total} rows to do (dry run: nothing was done)")
+        call.log(f"{job.name}: {total} rows to do (dry run: nothing was done)")
         return Summary(job.name, total)
     summary = run(job, dataset, where.workers, where.threads, where.ray_address, call.quiet)
     _log(dataset, summary)
@@ -63,7 +63,7 @@ def work(dataset: Dataset, job: Job, where: RunConfig, call: Call) -> Summary:
 def report_of(summary: Summary, call: Call) -> Summary:
     """Print in = ok + error of every table that a station wrote."""
     if not summary.rows:
-        call.say(f"{summary.name}: nothing to do")
+        call.log(f"{summary.name}: nothing to do")
         return summary
     tables = sorted({table for table, _ in summary.counts})
     parts = []
@@ -71,7 +71,7 @@ def report_of(summary: Summary, call: Call) -> Summary:
         ok, error = summary.counts[table, "ok"], summary.counts[table, "error"]
         parts.append(f"{table} {ok + error} = {ok} ok + {error} error")
     took = f" in {summary.seconds:.1f} s" if summary.seconds else ""
-    call.say(f"{summary.name}: {'; '.join(parts)}{took}")
+    call.log(f"{summary.name}: {'; '.join(parts)}{took}")
     return summary
 
 

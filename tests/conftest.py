@@ -25,7 +25,7 @@ settings.register_profile(  # a loaded machine is no failure; the same examples 
     "qamdt", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("qamdt")
-QUIET = Call(quiet=True, say=lambda line: None)
+QUIET = Call(quiet=True, log=lambda line: None)
 
 
 @pytest.fixture(scope="session")
@@ -60,4 +60,4 @@ def quiet() -> Call:
 def lines() -> tuple[Call, Callable[[], str]]:
     """A Call that remembers what was said, and a function that gives it."""
     said: list[str] = []
-    return Call(quiet=True, say=said.append), lambda: "\n".join(said)
+    return Call(quiet=True, log=said.append), lambda: "\n".join(said)

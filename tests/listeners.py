@@ -31,7 +31,7 @@ class Rms:
     def open(self) -> None:
         """Nothing to load."""
 
-    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+    def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         if self.bad and any(self.bad in s.name for s in sounds):
             raise ValueError("cannot hear this")
         if self.seen:
@@ -61,7 +61,7 @@ class Deadly:
     def open(self) -> None:
         """Nothing to load."""
 
-    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+    def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         if any(self.poison in s.name for s in sounds):
             os.kill(os.getpid(), signal.SIGKILL)
         return [{"tempo_bpm": s.duration_s} for s in sounds]

@@ -24,7 +24,7 @@ from conftest import QUIET
 
 from qamdt.curate import stations
 from qamdt.curate.captions import prompts
-from qamdt.curate.captions.merge import AskJob
+from qamdt.curate.captions.merge import MergeJob
 from qamdt.curate.config import Config, ModelsConfig, RefineConfig
 from qamdt.pipeline.dataset import Dataset
 from qamdt.pipeline.job import Unit, output
@@ -52,7 +52,7 @@ FACTS = ("Slow piano music.", "Fast music with drums.", "Strings, 90 BPM.", "A c
 
 
 @dataclass
-class DyingAsk(AskJob):
+class DyingAsk(MergeJob):
     """Refine's job; its process is killed while the unit `die_at` (1, 2) is with the engine, once."""
 
     die_at: int | None = None

@@ -193,8 +193,8 @@ def one_round(
     sides = [Side(name, given) for name in ("released", "ours")]
     pairs = []
     for number in range(WARM + given.steps):
-        turn = sides if number % 2 else sides[::-1]
-        found = {side.name: side.ask("step")["cpu_s"] for side in turn}
+        order = sides if number % 2 else sides[::-1]
+        found = {side.name: side.ask("step")["cpu_s"] for side in order}
         if number >= WARM:
             pairs.append(found)
     memory = {side.name: side.ask("memory") for side in sides}

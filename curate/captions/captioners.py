@@ -20,7 +20,7 @@ from typing import Any
 
 from ...audio.sound import Sound
 from ...audio.sources import entries
-from ...models.ref import ModelRef, nowhere, pick_device, resolve, somewhere
+from ...models.ref import ModelRef, pick_device, require_no_path, require_path, resolve
 from ...pipeline.audio_pass import Answer, ListenJob
 from ...pipeline.dataset import Dataset
 from ...pipeline.file_blocks import BlockJob, by_file
@@ -128,7 +128,7 @@ class AudioCaptioner:
     def open(self) -> None:
         """The engine starts at the first sound."""
 
-    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+    def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         texts = self.model.caption(sounds, self.prompt.text, self._max_tokens)
         return [text if isinstance(text, Exception) else self._columns(text) for text in texts]
 
@@ -148,12 +148,12 @@ def caption_job(
 
 
 def _tags(dataset: Dataset, ref: ModelRef, *rest: Any) -> Job:
-    nowhere("tags", ref.where)
+    require_no_path("tags", ref.where)
     return TagsJob(dataset, rest[-1])
 
 
 def _from_column(dataset: Dataset, ref: ModelRef, *rest: Any) -> Job:
-    return ColumnJob(dataset, somewhere("column", ref.where, "NAME"), rest[-1])
+    return ColumnJob(dataset, require_path("column", ref.where, "NAME"), rest[-1])
 
 
 def _listening(

@@ -22,7 +22,7 @@ from ...schemas.errors import ConfigError
 from ...schemas.tables import Fact
 from ..config import CaptionConfig, ModelsConfig
 from ..guards.rules import text_guards
-from ..guards.sources import told_by_file
+from ..guards.sources import file_tags
 from ..ingest.source_captions import WEAK
 from .facts import INSTRUMENTS, Facts, describe, facts_of, mean_probabilities
 
@@ -123,7 +123,7 @@ def _genre_of_file(row: Mapping[str, Any]) -> str | None:
     """The genre that the file's own tags name, in lower case, where it reads like one."""
     if row["caption_source"] != WEAK:
         return None
-    genre = told_by_file(row["caption"]).get("genre", "").lower()
+    genre = file_tags(row["caption"]).get("genre", "").lower()
     fit = genre and len(genre.split()) <= GENRE_WORDS and not text_guards(genre)
     return genre if fit and genre not in ("other", "unknown", "misc", "game") else None
 

@@ -47,7 +47,7 @@ ANTI JOIN (SELECT request FROM done) USING (request) GROUP BY request
 
 
 @dataclass
-class AskJob:
+class MergeJob:
     """A Job: asks what was not asked before."""
 
     dataset: Dataset

@@ -23,7 +23,7 @@ from ...pipeline.views import connect
 from ...schemas.tables import Caption
 from ..config import ModelsConfig, RefineConfig
 from ..guards.near_duplicates import echoes
-from ..guards.sources import Sources, names_in, source_guards, told_by_file
+from ..guards.sources import Sources, file_tags, names_in, source_guards
 from ..ingest.source_captions import WEAK
 from . import prompts
 from .merge import REQUESTS, request_params
@@ -112,7 +112,7 @@ class RefineJob(BlockJob):
         return [self._row(row) for _, pending in by_file(unit) for row in pending]
 
     def _row(self, row: Mapping[str, Any]) -> Caption:
-        told = told_by_file(row["caption"]) if row["caption_source"] == WEAK else {}
+        told = file_tags(row["caption"]) if row["caption_source"] == WEAK else {}
         names = tuple(v for k, v in told.items() if k in ("title", "artist"))
         names = () if self.config.names else names
         original = _candidate(row, "caption", "original", ("empty",), names)

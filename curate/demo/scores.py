@@ -186,8 +186,8 @@ def _events(
 def _from(notes: tuple[Note, ...], score: Score, start_ql: float) -> list[Note]:
     """Three rounds of the score, counted from `start_ql`; what began before it is left out."""
     return [
-        n._replace(onset_ql=n.onset_ql + turn * score.length_ql - start_ql)
-        for turn in range(3)
+        n._replace(onset_ql=n.onset_ql + lap * score.length_ql - start_ql)
+        for lap in range(3)
         for n in notes
     ]
 
@@ -199,9 +199,9 @@ def _drums(
     if piece.drums is None:
         return []
     hits = []
-    for turn in range(3):
+    for lap in range(3):
         for bar_start, bar_length in score.bars:
-            at = bar_start + turn * score.length_ql - start_ql
+            at = bar_start + lap * score.length_ql - start_ql
             for round_ in range(int(np.ceil(bar_length / piece.drums.cycle_ql))):
                 for offset, key, velocity in piece.drums.hits:
                     inside = round_ * piece.drums.cycle_ql + offset

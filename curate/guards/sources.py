@@ -119,7 +119,7 @@ def names_in(text: str, names: tuple[str, ...]) -> bool:
     )
 
 
-def told_by_file(caption: str | None) -> Mapping[str, str]:
+def file_tags(caption: str | None) -> Mapping[str, str]:
     """What a caption made from file tags tells, by name: genre, title, artist, comment."""
     parts = (part.partition(":") for part in (caption or "").split("; "))
     return {name.strip(): value.strip() for name, _, value in parts if value.strip()}

@@ -31,7 +31,7 @@ from ...pipeline.views import create_view, one_row, open_duckdb, stream
 from ...schemas.errors import AudioError, UnreadableAudio
 from ...schemas.tables import Clip, File
 from ..config import IngestConfig
-from .source_captions import Said, said_of
+from .source_captions import Said, source_captions_of
 
 VERSION = 1
 FILES_A_UNIT = 8
@@ -182,7 +182,7 @@ class IngestJob:
     def _clips(
         self, request: Entry, path: str, sha256: str, info: AudioInfo
     ) -> Iterator[dict[str, Any]]:
-        said: Said = said_of(request, info)
+        said: Said = source_captions_of(request, info)
         for start_s, duration_s, skip in windows_of(request, info.duration_s, self.config):
             yield {
                 "clip_id": clip_id(sha256, start_s, duration_s),

@@ -32,7 +32,7 @@ class Said:
     licence: str | None
 
 
-def said_of(request: Entry, info: AudioInfo) -> Said:
+def source_captions_of(request: Entry, info: AudioInfo) -> Said:
     """What is said of a file, the strongest source of each column first.
 
     Raises UnreadableAudio when a sidecar is there and cannot be read.

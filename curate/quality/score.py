@@ -73,7 +73,7 @@ class PmosListener(_ModelListener):
 
         return KINDS
 
-    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+    def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         return [_number("pmos", s, "a p-MOS") for s in self.model.score(sounds)]
 
 
@@ -88,7 +88,7 @@ class ClapListener(_ModelListener):
 
         return MATCHERS
 
-    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+    def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         vectors = self.model.embed_audio(sounds).astype(np.float16)
         return [
             {"embedding": v} if np.isfinite(v).all() else ModelError("the embedding is not finite")
@@ -107,7 +107,7 @@ class TagsListener(_ModelListener):
 
         return TAGGERS
 
-    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+    def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         return [self._top(p) for p in self.model.probabilities(sounds)]
 
     def _top(self, p: np.ndarray) -> Answer:
@@ -129,9 +129,9 @@ class _Measurement:
     def open(self) -> None:
         """Hear a second of noise: what is imported or compiled at first use is here afterwards."""
         noise = np.random.default_rng(0).normal(0, 0.1, (2, 22050)).astype(np.float32)
-        self.hear([Sound(noise, 22050)])
+        self.extract([Sound(noise, 22050)])
 
-    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+    def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         raise NotImplementedError
 
 
@@ -141,7 +141,7 @@ class SignalListener(_Measurement):
     writes = Signal
     version = 1
 
-    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+    def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         from ...audio.signal import measure
 
         return [_each(s, lambda s: dataclasses.asdict(measure(s))) for s in sounds]
@@ -153,10 +153,10 @@ class MusicListener(_Measurement):
     writes = Music
     version = 1
 
-    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
-        from ...models.tags.tempo_key import hear_tonal
+    def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+        from ...models.tags.tempo_key import estimate_tempo_key
 
-        return [_each(s, lambda s: dataclasses.asdict(hear_tonal(s))) for s in sounds]
+        return [_each(s, lambda s: dataclasses.asdict(estimate_tempo_key(s))) for s in sounds]
 
 
 def score_job(

@@ -34,27 +34,27 @@ class Heard(ModelRow):
 
 
 @table("heard_tagger", 1)
-class HeardByTagger(Heard):
+class TaggerFeatures(Heard):
     """By the tagger."""
 
 
 @table("heard_match", 1)
-class HeardByMatch(Heard):
+class MatchFeatures(Heard):
     """By an audio-text model."""
 
 
 @table("heard_vggish", 1)
-class HeardByVggish(Heard):
+class VggishFeatures(Heard):
     """By VGGish."""
 
 
 @table("heard_panns", 1)
-class HeardByPanns(Heard):
+class PannsFeatures(Heard):
     """By PANNs."""
 
 
 @table("heard_wav2vec2", 1)
-class HeardByWav2Vec2(Heard):
+class Wav2Vec2Features(Heard):
     """By wav2vec 2.0 or its kin."""
 
 
@@ -106,6 +106,6 @@ def _found(row: dict[str, Any]) -> Found:
 
 
 TABLES: tuple[type, ...] = (
-    HeardByTagger, HeardByMatch, HeardByVggish, HeardByPanns, HeardByWav2Vec2, ReadText, Pmos,
+    TaggerFeatures, MatchFeatures, VggishFeatures, PannsFeatures, Wav2Vec2Features, ReadText, Pmos,
     Signal,
 )  # fmt: skip

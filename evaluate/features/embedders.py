@@ -20,8 +20,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...audio.sound import Sound
-from ...models.ref import ModelRef, nowhere
-from .cache import HeardByMatch, HeardByPanns, HeardByTagger, HeardByVggish, HeardByWav2Vec2
+from ...models.ref import ModelRef, require_no_path
+from .cache import MatchFeatures, PannsFeatures, TaggerFeatures, VggishFeatures, Wav2Vec2Features
 from .panns import PannsEmbedder
 from .vggish import VggishEmbedder
 from .wav2vec2 import Wav2Vec2Embedder
@@ -55,7 +55,7 @@ class TaggerEmbedder:
     def __init__(self, where: str = "", device: str = "cpu", style: str = "native") -> None:
         from ...models.tags.tagger import MusicnnTagger
 
-        nowhere("embedded", where)
+        require_no_path("embedded", where)
         self._tagger = MusicnnTagger(device=device)
         self.model_id = f"{self._tagger.model_id}:penultimate"
         self.digest = self._tagger.digest
@@ -72,7 +72,7 @@ class TaggerEmbedder:
     def embed(self, sounds: Sequence[Sound]) -> list[Embedded]:
         return [
             Embedded(one_row(h.penultimate), np.asarray(self._tagger.by_name(h.logits), np.float32))
-            for h in self._tagger.hear(sounds)
+            for h in self._tagger.extract(sounds)
         ]
 
 
@@ -136,15 +136,15 @@ class Kind:
 
 
 EMBEDDERS: dict[str, Kind] = {
-    "embedded": Kind(TaggerEmbedder, HeardByTagger),
-    "tagger": Kind(TaggerEmbedder, HeardByTagger),
-    "clap-mini": Kind(lambda where, **kw: MatchEmbedder("embedded", **kw), HeardByMatch),
-    "tagtext": Kind(MatchEmbedder, HeardByMatch, whole=True),
-    "clap": Kind(MatchEmbedder, HeardByMatch, whole=True),
-    "laion": Kind(MatchEmbedder, HeardByMatch, whole=True),
-    "vggish": Kind(VggishEmbedder, HeardByVggish),
-    "panns": Kind(PannsEmbedder, HeardByPanns),
-    "wav2vec2": Kind(Wav2Vec2Embedder, HeardByWav2Vec2),
+    "embedded": Kind(TaggerEmbedder, TaggerFeatures),
+    "tagger": Kind(TaggerEmbedder, TaggerFeatures),
+    "clap-mini": Kind(lambda where, **kw: MatchEmbedder("embedded", **kw), MatchFeatures),
+    "tagtext": Kind(MatchEmbedder, MatchFeatures, whole=True),
+    "clap": Kind(MatchEmbedder, MatchFeatures, whole=True),
+    "laion": Kind(MatchEmbedder, MatchFeatures, whole=True),
+    "vggish": Kind(VggishEmbedder, VggishFeatures),
+    "panns": Kind(PannsEmbedder, PannsFeatures),
+    "wav2vec2": Kind(Wav2Vec2Embedder, Wav2Vec2Features),
 }
 
 

@@ -23,17 +23,17 @@ from ...pipeline.job import Output, Unit, error_columns
 from ...schemas.errors import AudioError, FileChanged
 from ..data.sets import Item, shard_bytes, stamp_of
 from .cache import ReadText, done_ids
-from .extractors import Answer, Ear, hear_all, output_of
+from .extractors import Answer, Extractor, extract_all, output_of
 
 TEXTS_AT_ONCE = 16
 
 
 @dataclass
-class HearJob:
+class ExtractJob:
     """A Job: hears every clip that some ear has not heard. batch: clips in a unit."""
 
     cache: Dataset
-    ears: tuple[Ear, ...]
+    extractors: tuple[Extractor, ...]
     items: tuple[Item, ...]
     batch: int = 8
     name: str = "hear"
@@ -42,7 +42,7 @@ class HearJob:
     needed: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        self.outputs = tuple(output_of(ear) for ear in self.ears)
+        self.outputs = tuple(output_of(extractor) for extractor in self.extractors)
         done = [done_ids(self.cache, out) for out in self.outputs]
         seen: set[str] = set()
         for item in sorted(self.items, key=lambda i: (i.path, i.row or 0, i.start_s or 0.0)):
@@ -62,43 +62,46 @@ class HearJob:
 
     def open(self) -> None:
         for number in self.needed:
-            model = self.ears[number].model
+            model = self.extractors[number].model
             if model is not None:
                 model.load()
 
     def run(self, units: Sequence[Unit]) -> dict[type, list[Any]]:
-        made: dict[type, list[Any]] = {ear.writes: [] for ear in self.ears}
+        made: dict[type, list[Any]] = {extractor.writes: [] for extractor in self.extractors}
         for unit in units:
             heard = [_decoded(row) for row in unit.rows]
-            for number, ear in enumerate(self.ears):
+            for number, extractor in enumerate(self.extractors):
                 due = [k for k, row in enumerate(unit.rows) if number in row["due"]]
                 sounds = [s for k in due if isinstance(s := heard[k], Sound)]
-                answers = iter(hear_all(ear, sounds, self._together))
+                answers = iter(extract_all(extractor, sounds, self._together))
                 for k in due:
                     sound = heard[k]
                     answer = sound if isinstance(sound, Exception) else next(answers)
-                    made[ear.writes].append(_row(ear, unit.rows[k]["clip_id"], answer))
+                    made[extractor.writes].append(_row(extractor, unit.rows[k]["clip_id"], answer))
         return made
 
     def give_up(self, unit: Unit, error: Exception) -> dict[type, list[Any]]:
         return {
-            ear.writes: [
-                _row(ear, row["clip_id"], error) for row in unit.rows if number in row["due"]
+            extractor.writes: [
+                _row(extractor, row["clip_id"], error) for row in unit.rows if number in row["due"]
             ]
-            for number, ear in enumerate(self.ears)
+            for number, extractor in enumerate(self.extractors)
         }
 
     @cached_property
     def _together(self) -> bool:
-        return any(pick_device(getattr(ear, "device", "cpu")) == "cuda" for ear in self.ears)
+        return any(
+            pick_device(getattr(extractor, "device", "cpu")) == "cuda"
+            for extractor in self.extractors
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Workers need ears and outputs; the plan stays with the driver."""
         return {**self.__dict__, "items": (), "pending": []}
 
 
-def _row(ear: Ear, clip_id: str, answer: Answer) -> Any:
-    return _filled(ear.writes, clip_id, ear.named, answer)
+def _row(extractor: Extractor, clip_id: str, answer: Answer) -> Any:
+    return _filled(extractor.writes, clip_id, extractor.named, answer)
 
 
 def _filled(cls: type, clip_id: str, model: Any, answer: Answer) -> Any:
@@ -112,14 +115,14 @@ def _decoded(row: dict[str, Any]) -> Sound | AudioError:
     try:
         if stamp_of(row["path"]) != row["stamp"]:
             raise FileChanged(f"{row['path']} changed while it was evaluated; run again")
-        return heard_again(row)
+        return decode_again(row)
     except AudioError as error:
         return error
     except OSError as error:
         return AudioError(f"{row['path']}: {error.strerror or error}")
 
 
-def heard_again(clip: Mapping[str, Any]) -> Sound:
+def decode_again(clip: Mapping[str, Any]) -> Sound:
     """The sound of a clip: `path`, `row`, `start_s`, `duration_s`. Raises AudioError, OSError."""
     if clip["row"] is None:
         return sound_of(clip["path"], clip["start_s"], clip["duration_s"])

@@ -26,7 +26,7 @@ Answer = dict[str, Any] | Exception
 
 
 @dataclass
-class EmbedderEar:
+class EmbedderExtractor:
     """An embedder's rows and logits. style: the protocol whose habits it follows."""
 
     ref: str
@@ -51,7 +51,7 @@ class EmbedderEar:
     def params(self) -> dict[str, Any]:
         return dict(self.named.listens)
 
-    def hear(self, sounds: Sequence[Sound]) -> list[Answer]:
+    def extract(self, sounds: Sequence[Sound]) -> list[Answer]:
         return [_columns(found.rows, found.logits) for found in self.model.embed(sounds)]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class EmbedderEar:
 
 
 @dataclass
-class PmosEar:
+class PmosExtractor:
     """The p-MOS of a clip."""
 
     ref: str
@@ -81,7 +81,7 @@ class PmosEar:
 
         return resolve(self.ref, KINDS, device=device)
 
-    def hear(self, sounds: Sequence[Sound]) -> list[Answer]:
+    def extract(self, sounds: Sequence[Sound]) -> list[Answer]:
         return [
             {"pmos": float(score)}
             if np.isfinite(score)
@@ -94,7 +94,7 @@ class PmosEar:
 
 
 @dataclass
-class SignalEar:
+class SignalExtractor:
     """What the samples show: silence, clipping, loudness. No model."""
 
     version: int = 1
@@ -103,50 +103,50 @@ class SignalEar:
     named: None = None
     model: None = None
 
-    def hear(self, sounds: Sequence[Sound]) -> list[Answer]:
+    def extract(self, sounds: Sequence[Sound]) -> list[Answer]:
         from ...audio.signal import measure
 
         return [asdict(measure(sound)) for sound in sounds]
 
 
-Ear = EmbedderEar | PmosEar | SignalEar
+Extractor = EmbedderExtractor | PmosExtractor | SignalExtractor
 
 
-def output_of(ear: Ear) -> Output:
+def output_of(extractor: Extractor) -> Output:
     """The state of the cache that an ear fills: model, weights and way of listening name it."""
     from ...schemas.arrow import name_of
 
-    named = ear.named
+    named = extractor.named
     digest, about = fingerprint(
-        name_of(ear.writes), ear.version, ear.params, {},
+        name_of(extractor.writes), extractor.version, extractor.params, {},
         named.model_id if named else "", named.digest if named else "",
     )  # fmt: skip
-    return Output(ear.writes, digest, about)
+    return Output(extractor.writes, digest, about)
 
 
-def hear_all(ear: Ear, sounds: Sequence[Sound], together: bool) -> list[Answer]:
+def extract_all(extractor: Extractor, sounds: Sequence[Sound], together: bool) -> list[Answer]:
     """One answer a sound, in order. A sound that fails in a batch is heard again alone."""
     if together and len(sounds) > 1:
         try:
-            return _heard(ear, sounds)
+            return _extracted(extractor, sounds)
         except Exception:  # noqa: BLE001 - one by one below, each failure is told of its own sound
             pass
-    return [_alone(ear, sound) for sound in sounds]
+    return [_alone(extractor, sound) for sound in sounds]
 
 
-def _alone(ear: Ear, sound: Sound) -> Answer:
+def _alone(extractor: Extractor, sound: Sound) -> Answer:
     try:
-        (answer,) = _heard(ear, [sound])
+        (answer,) = _extracted(extractor, [sound])
     except Exception as error:  # noqa: BLE001 - whatever a model raises is that row's error
         return error
     return answer
 
 
-def _heard(ear: Ear, sounds: Sequence[Sound]) -> list[Answer]:
-    found = ear.hear(sounds)
+def _extracted(extractor: Extractor, sounds: Sequence[Sound]) -> list[Answer]:
+    found = extractor.extract(sounds)
     if len(found) != len(sounds):
         raise RuntimeError(
-            f"{type(ear).__name__} gave {len(found)} answers to {len(sounds)} sounds"
+            f"{type(extractor).__name__} gave {len(found)} answers to {len(sounds)} sounds"
         )
     return found
 
@@ -162,5 +162,5 @@ def _columns(rows: np.ndarray, logits: np.ndarray | None) -> Answer:
     }
 
 
-def _without_models(ear: Any) -> dict[str, Any]:
-    return {k: v for k, v in ear.__dict__.items() if k not in ("model", "named")}
+def _without_models(extractor: Any) -> dict[str, Any]:
+    return {k: v for k, v in extractor.__dict__.items() if k not in ("model", "named")}

@@ -21,7 +21,7 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...models.pmos.windows import sha256_of
-from ...models.ref import somewhere
+from ...models.ref import require_path
 from ...schemas.errors import ModelError, WeightsMissing
 from .vggish import load_tensors
 from .windows import Embedded, one_row, wave_of
@@ -41,7 +41,7 @@ class PannsEmbedder:
     """`panns@FILE`: one row and logits a clip. Raises WeightsMissing, ModelError."""
 
     def __init__(self, where: str, device: str = "cpu", style: str = "native") -> None:
-        self._file = Path(somewhere("panns", where, "FILE"))
+        self._file = Path(require_path("panns", where, "FILE"))
         if not self._file.is_file():
             raise WeightsMissing(
                 f"model panns@{where}: no such file; make it with `qamdt-evaluate convert panns "

@@ -24,7 +24,7 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...models.pmos.windows import sha256_of
-from ...models.ref import somewhere
+from ...models.ref import require_path
 from ...schemas.errors import EndOfAudio, ModelError, WeightsMissing
 from .windows import Embedded, wave_of
 
@@ -45,7 +45,7 @@ class VggishEmbedder:
     classes: tuple[str, ...] = ()
 
     def __init__(self, where: str, device: str = "cpu", style: str = "native") -> None:
-        self._file = Path(somewhere("vggish", where, "FILE"))
+        self._file = Path(require_path("vggish", where, "FILE"))
         if not self._file.is_file():
             raise WeightsMissing(
                 f"model vggish@{where}: no such file; make it with `qamdt-evaluate convert vggish "

@@ -18,7 +18,7 @@ from ...audio.sound import Sound
 from ...models.fetch.hf_folder import folder_digest
 from ...models.pmos.wav2vec2 import Hearing, config_of, silent, weights_of
 from ...models.pmos.windows import equal_windows
-from ...models.ref import somewhere
+from ...models.ref import require_path
 from ...schemas.errors import ConfigError
 from .windows import Embedded, one_row, wave_of
 
@@ -31,23 +31,23 @@ class Wav2Vec2Embedder:
     classes: tuple[str, ...] = ()
 
     def __init__(self, where: str, device: str = "cpu", style: str = "native") -> None:
-        folder, mark, layer = somewhere("wav2vec2", where, "FOLDER").partition("#")
+        folder, mark, layer = require_path("wav2vec2", where, "FOLDER").partition("#")
         self._folder = Path(folder)
         weights_of(self._folder)
         layers = int(config_of(self._folder).num_hidden_layers)
         if mark and not (layer.isdigit() and int(layer) <= layers):
             raise ConfigError(f"model wav2vec2@{where}: expected #0 to #{layers}, a layer")
         self._layer = int(layer) if mark else layers
-        self._hearing = Hearing.of(self._folder)
+        self._processor = Hearing.of(self._folder)
         self.model_id = f"wav2vec2:{self._folder.name}#{self._layer}"
         self.digest = folder_digest(self._folder)
         self._device = device
         self.listens: dict[str, Any] = {
-            "rate_hz": self._hearing.rate_hz,
+            "rate_hz": self._processor.rate_hz,
             "mono": "mean of channels",
             "window": "whole clip, equal windows of at most 30 s",
             "pooling": f"mean over time of layer {self._layer}, one row a clip",
-            "gain": "mean 0, variance 1 a window" if self._hearing.normalise else "none",
+            "gain": "mean 0, variance 1 a window" if self._processor.normalise else "none",
         }
 
     def load(self) -> None:
@@ -70,13 +70,13 @@ class Wav2Vec2Embedder:
     def _one(self, sound: Sound) -> np.ndarray:
         import torch
 
-        rate_hz = self._hearing.rate_hz
+        rate_hz = self._processor.rate_hz
         wave = wave_of(sound, rate_hz)
         wave = np.pad(wave, (0, max(0, LEAST_SAMPLES - len(wave))))
         total, frames = 0.0, 0
         with torch.inference_mode():
             for window in equal_windows(wave, 30 * rate_hz):
-                heard = torch.from_numpy(self._hearing.heard(window))[None].to(self._device)
+                heard = torch.from_numpy(self._processor.heard(window))[None].to(self._device)
                 out = self._model(heard, output_hidden_states=True).hidden_states[self._layer][0]
                 total = total + out.double().sum(0).cpu().numpy()
                 frames += len(out)

@@ -13,8 +13,8 @@ from ..metrics.fad import Fad, Sample, fad, fad_inf, sample
 from ..metrics.frechet import Gaussian, gaussian
 from ..metrics.kad import kad
 from ..metrics.reference_stats import UNKNOWN_N
-from .results import LOWER, Number
-from .results_builder import Measured, listening_of
+from .results import LOWER, Measurement
+from .results_builder import ResultsBuilder, listening_of
 
 
 @dataclass(frozen=True)
@@ -44,64 +44,66 @@ class Sides:
         }  # fmt: skip
 
 
-def distances(measured: Measured, number: int, ref: str) -> None:
+def distances(results: ResultsBuilder, number: int, ref: str) -> None:
     """FAD and KAD of one embedder."""
-    ear = measured.material.ears[f"embed:{ref}"]
-    pairs = measured.material.ok(f"embed:{ref}", measured.material.generated.items)
+    extractor = results.inputs.extractors[f"embed:{ref}"]
+    pairs = results.inputs.ok(f"embed:{ref}", results.inputs.generated.items)
     if len(pairs) < 2:
         raise MetricError(f"{len(pairs)} clips could be heard by {ref}: needs 2")
     ours = sample([found.rows for _, found in pairs if found.rows is not None])
-    theirs = _reference(measured, f"embed:{ref}", ours.rows.shape[1])
-    sides = Sides(number, ref, ours, theirs, [item.id for item, _ in pairs], listening_of(ear))
-    measured.vectors |= {
+    theirs = _reference(results, f"embed:{ref}", ours.rows.shape[1])
+    sides = Sides(
+        number, ref, ours, theirs, [item.id for item, _ in pairs], listening_of(extractor)
+    )
+    results.vectors |= {
         f"{number}/ids": np.array(sides.ids, dtype=str),
         f"{number}/rows": ours.rows.astype(np.float32),
         f"{number}/owner": ours.owner,
     }
-    if "fad" in measured.config.metrics.metrics:
-        _fad(measured, sides)
-    if "kad" in measured.config.metrics.metrics:
-        measured.attempt(sides.name("kad"), lambda: _kad(measured, sides))
+    if "fad" in results.config.metrics.metrics:
+        _fad(results, sides)
+    if "kad" in results.config.metrics.metrics:
+        results.attempt(sides.name("kad"), lambda: _kad(results, sides))
 
 
-def _reference(measured: Measured, ear: str, dim: int) -> Sample | Gaussian:
+def _reference(results: ResultsBuilder, extractor: str, dim: int) -> Sample | Gaussian:
     """The reference's rows, or its statistics."""
-    material = measured.material
-    if material.stats is not None:
-        known = material.stats.about
+    inputs = results.inputs
+    if inputs.stats is not None:
+        known = inputs.stats.about
         wanted = {
-            **listening_of(material.ears[ear]),
-            "seconds": measured.config.metrics.seconds,
+            **listening_of(inputs.extractors[extractor]),
+            "seconds": results.config.metrics.seconds,
         }
         if known is not None and known != wanted:
             raise MetricError(f"the statistics were made by {known}, not by {wanted}")
-        if material.stats.gaussian.dim != dim:
+        if inputs.stats.gaussian.dim != dim:
             raise MetricError(
-                f"the statistics have {material.stats.gaussian.dim} dimensions, the embedder {dim}"
+                f"the statistics have {inputs.stats.gaussian.dim} dimensions, the embedder {dim}"
             )
-        return material.stats.sample or material.stats.gaussian
-    if material.reference is None:
+        return inputs.stats.sample or inputs.stats.gaussian
+    if inputs.reference is None:
         raise MetricError("there is no reference")
-    rows = [f.rows for _, f in material.ok(ear, material.reference.items) if f.rows is not None]
+    rows = [f.rows for _, f in inputs.ok(extractor, inputs.reference.items) if f.rows is not None]
     if len(rows) < 2:
         raise MetricError(f"{len(rows)} clips of the reference could be heard: needs 2")
     return sample(rows)
 
 
-def _fad(measured: Measured, sides: Sides) -> None:
+def _fad(results: ResultsBuilder, sides: Sides) -> None:
     ours, theirs = sides.ours, sides.theirs
     found = fad(ours, theirs)
     for clip, share in zip(sides.ids, found.influence, strict=True):
-        measured.per_clip[clip][sides.name("fad_influence")] = float(share)
+        results.per_clip[clip][sides.name("fad_influence")] = float(share)
     notes = _fad_notes(found, ours)
-    if measured.material.stats is not None and measured.material.stats.about is None:
+    if results.inputs.stats is not None and results.inputs.stats.about is None:
         notes.append("the reference's statistics do not say what made them: make sure it was this")
     detail = sides.sizes() | {"fixed_reference": found.fixed_reference}
-    if measured.config.metrics.fad_inf:
+    if results.config.metrics.fad_inf:
         reference = theirs if isinstance(theirs, Gaussian) else gaussian(theirs.rows)
-        measured.attempt("fad_inf", lambda: detail.update(fad_inf=asdict(fad_inf(ours, reference))))
-    measured.add(
-        Number(
+        results.attempt("fad_inf", lambda: detail.update(fad_inf=asdict(fad_inf(ours, reference))))
+    results.add(
+        Measurement(
             sides.name("fad"), found.value, ours.clips, LOWER, {}, "", found.unbiased, found.se,
             found.low, found.high, detail, notes,
         ),
@@ -109,16 +111,16 @@ def _fad(measured: Measured, sides: Sides) -> None:
     )  # fmt: skip
 
 
-def _kad(measured: Measured, sides: Sides) -> None:
+def _kad(results: ResultsBuilder, sides: Sides) -> None:
     ours, theirs = sides.ours, sides.theirs
     if isinstance(theirs, Gaussian):
         raise MetricError("KAD needs the reference's rows, which these statistics do not hold")
     found = kad(ours.rows, theirs.rows, (ours.owner, theirs.owner))
-    measured.vectors[f"{sides.number}/witness"] = found.witness
-    measured.vectors[f"{sides.number}/bandwidth"] = np.array(found.bandwidth)
+    results.vectors[f"{sides.number}/witness"] = found.witness
+    results.vectors[f"{sides.number}/bandwidth"] = np.array(found.bandwidth)
     detail = sides.sizes() | {"bandwidth": found.bandwidth}
-    measured.add(
-        Number(
+    results.add(
+        Measurement(
             sides.name("kad"), found.value, ours.clips, LOWER, {}, "", None, found.se, found.low,
             found.high, detail,
         ),

@@ -12,11 +12,11 @@ from ...schemas.settings import to_plain
 from ..config import Config
 from ..data.sets import ClipSet, Item
 from ..features.cache import Found
-from .inputs_and_features import Call, Material, gather
+from .inputs_and_features import Call, Inputs, gather
 from .measure import measure
 from .protocol import PROTOCOLS
 from .results import Results
-from .results_builder import Measured
+from .results_builder import ResultsBuilder
 
 PACKAGES = ("qamdt", "numpy", "scipy", "torch", "soxr", "soundfile")
 SIGNAL = ("silence_ratio", "clipping_ratio", "loudness_lufs", "rms_dbfs", "peak_dbfs")
@@ -37,78 +37,82 @@ def evaluate(
     from what is there is in `absent`.
     """
     config, call = config or Config(), call or Call()
-    material = gather(generated, reference, captions, config, call)
-    measured = measure(material, config)
+    inputs = gather(generated, reference, captions, config, call)
+    results = measure(inputs, config)
     protocol = PROTOCOLS[config.metrics.protocol]
     models = config.models
     departures = protocol.departures(models.embedder, models.classifier, models.clap)
-    expected = _expected(material, config)
-    flagged = _flags(material, config)
+    expected = _expected(inputs, config)
+    flagged = _flags(inputs, config)
     return Results(
         system=system or generated.resolve().name,
         protocol=protocol.name,
         deviates=[*protocol.deviates, *departures],
-        numbers=measured.numbers,
-        absent=measured.absent,
-        generated=_about(material.generated),
-        reference=_about_reference(material),
-        prompts=_about_prompts(material),
-        missing=sorted(expected - {i.id for i in material.generated.items}) if expected else [],
-        extra=_extra(material, expected),
-        unreadable=_unreadable(material),
+        numbers=results.numbers,
+        absent=results.absent,
+        generated=_about(inputs.generated),
+        reference=_about_reference(inputs),
+        prompts=_about_prompts(inputs),
+        missing=sorted(expected - {i.id for i in inputs.generated.items}) if expected else [],
+        extra=_extra(inputs, expected),
+        unreadable=_unreadable(inputs),
         flagged=[{"id": name, "flags": flags} for name, flags in flagged.items()],
         versions=_versions(),
         config=to_plain(config),
-        clips=_clips(material, measured, flagged),
-        vectors=measured.vectors,
+        clips=_clips(inputs, results, flagged),
+        vectors=results.vectors,
     )
 
 
-def _expected(material: Material, config: Config) -> set[str]:
+def _expected(inputs: Inputs, config: Config) -> set[str]:
     """The ids that should have been generated: those of the prompts, else, for KL, the reference's."""
-    if material.prompts is not None:
-        return {p.id for p in material.prompts.prompts}
-    if material.reference is not None and "kl" in config.metrics.metrics:
-        return {i.id for i in material.reference.items}
+    if inputs.prompts is not None:
+        return {p.id for p in inputs.prompts.prompts}
+    if inputs.reference is not None and "kl" in config.metrics.metrics:
+        return {i.id for i in inputs.reference.items}
     return set()
 
 
-def _extra(material: Material, expected: set[str]) -> list[str]:
+def _extra(inputs: Inputs, expected: set[str]) -> list[str]:
     if not expected:
         return []
-    return sorted({i.id for i in material.generated.items if i.problem is None} - expected)
+    return sorted({i.id for i in inputs.generated.items if i.problem is None} - expected)
 
 
-def _unreadable(material: Material) -> list[dict[str, str]]:
+def _unreadable(inputs: Inputs) -> list[dict[str, str]]:
     """Clips of both sets of which some ear made nothing, with its reason."""
     made = []
-    for name, clips in (("generated", material.generated), ("reference", material.reference)):
+    for name, clips in (("generated", inputs.generated), ("reference", inputs.reference)):
         for item in clips.items if clips is not None else ():
-            why = _why(material, item)
+            why = _why(inputs, item)
             if why is not None:
                 made.append({"set": name, "id": item.id, "path": item.path, "why": why})
     return made
 
 
-def _why(material: Material, item: Item) -> str | None:
+def _why(inputs: Inputs, item: Item) -> str | None:
     errors: dict[str, list[str]] = {}
-    for ear in material.ears:
-        error = material.found(ear, item).error
+    for extractor in inputs.extractors:
+        error = inputs.found(extractor, item).error
         if error is not None:
-            errors.setdefault(error, []).append(ear)
+            errors.setdefault(error, []).append(extractor)
     if not errors:
         return None
     if len(errors) == 1:
-        (error, ears) = next(iter(errors.items()))
-        return error if len(ears) == len(material.ears) else f"{', '.join(ears)}: {error}"
-    return "; ".join(f"{', '.join(ears)}: {error}" for error, ears in errors.items())
+        (error, extractors) = next(iter(errors.items()))
+        return (
+            error
+            if len(extractors) == len(inputs.extractors)
+            else f"{', '.join(extractors)}: {error}"
+        )
+    return "; ".join(f"{', '.join(extractors)}: {error}" for error, extractors in errors.items())
 
 
-def _flags(material: Material, config: Config) -> dict[str, list[str]]:
+def _flags(inputs: Inputs, config: Config) -> dict[str, list[str]]:
     """Generated clips that a number may be misled by."""
     found: dict[str, list[str]] = {}
-    for item in material.generated.items:
-        values = material.found("signal", item).values
+    for item in inputs.generated.items:
+        values = inputs.found("signal", item).values
         flags = []
         if values is not None and values["silence_ratio"] > config.metrics.max_silence:
             flags.append("silent")
@@ -120,23 +124,22 @@ def _flags(material: Material, config: Config) -> dict[str, list[str]]:
 
 
 def _clips(
-    material: Material, measured: Measured, flagged: Mapping[str, Sequence[str]]
+    inputs: Inputs, results: ResultsBuilder, flagged: Mapping[str, Sequence[str]]
 ) -> list[dict[str, Any]]:
     return [
-        _clip(material, item, measured.per_clip[item.id], flagged)
-        for item in material.generated.items
+        _clip(inputs, item, results.per_clip[item.id], flagged) for item in inputs.generated.items
     ]
 
 
 def _clip(
-    material: Material,
+    inputs: Inputs,
     item: Item,
     shares: Mapping[str, float],
     flagged: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
-    prompt = material.captions.get(item.id)
-    signal: Found = material.found("signal", item)
-    why = _why(material, item)
+    prompt = inputs.captions.get(item.id)
+    signal: Found = inputs.found("signal", item)
+    why = _why(inputs, item)
     return {
         "id": item.id,
         "path": item.path,
@@ -163,26 +166,26 @@ def _about(clips: ClipSet) -> dict[str, Any]:
     }
 
 
-def _about_reference(material: Material) -> dict[str, Any] | None:
-    if material.reference is not None:
-        return _about(material.reference)
-    if material.stats is None:
+def _about_reference(inputs: Inputs) -> dict[str, Any] | None:
+    if inputs.reference is not None:
+        return _about(inputs.reference)
+    if inputs.stats is None:
         return None
     import hashlib
 
-    moments = material.stats.gaussian.mean.tobytes() + material.stats.gaussian.scatter.tobytes()
+    moments = inputs.stats.gaussian.mean.tobytes() + inputs.stats.gaussian.scatter.tobytes()
     return {
-        "source": material.stats.source,
-        "clips": len(material.stats.contents) or None,
+        "source": inputs.stats.source,
+        "clips": len(inputs.stats.contents) or None,
         "digest": hashlib.sha256(moments).hexdigest()[:16],
-        "made_by": material.stats.about,
+        "made_by": inputs.stats.about,
     }
 
 
-def _about_prompts(material: Material) -> dict[str, Any] | None:
-    if material.prompts is None:
+def _about_prompts(inputs: Inputs) -> dict[str, Any] | None:
+    if inputs.prompts is None:
         return None
-    found = material.prompts
+    found = inputs.prompts
     return {"source": found.path, "kind": found.kind, "prompts": len(found.prompts)}
 
 

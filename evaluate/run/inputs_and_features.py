@@ -18,8 +18,14 @@ from ..config import Config
 from ..data.prompts import Prompt, PromptFile, read_prompts
 from ..data.sets import ClipSet, Item, open_set
 from ..features.cache import Found, read_back
-from ..features.extract import HearJob, ReadJob, text_id
-from ..features.extractors import Ear, EmbedderEar, PmosEar, SignalEar, output_of
+from ..features.extract import ExtractJob, ReadJob, text_id
+from ..features.extractors import (
+    EmbedderExtractor,
+    Extractor,
+    PmosExtractor,
+    SignalExtractor,
+    output_of,
+)
 from ..metrics.reference_stats import Stats, read_stats
 
 NEEDS_REFERENCE = ("fad", "kad", "kl")
@@ -32,11 +38,11 @@ class Call:
     limit: int | None = None
     retry_errors: bool = False
     quiet: bool = False
-    say: Callable[[str], None] = print
+    log: Callable[[str], None] = print
 
 
 @dataclass
-class Material:
+class Inputs:
     """Sets and what was heard in them.
 
     heard: by ear's name (`embed:REF`, `classify:REF`, `match:REF`, `pmos`, `signal`), then by
@@ -48,20 +54,20 @@ class Material:
     stats: Stats | None
     prompts: PromptFile | None
     captions: dict[str, Prompt]
-    ears: dict[str, Ear]
+    extractors: dict[str, Extractor]
     heard: dict[str, dict[str, Found]] = field(default_factory=dict)
     texts: dict[str, np.ndarray] = field(default_factory=dict)
     reader: Any = None
 
-    def found(self, ear: str, item: Item) -> Found:
+    def found(self, extractor: str, item: Item) -> Found:
         """What an ear heard in a clip; its error where there is nothing."""
         if item.problem is not None:
             return Found(error=item.problem)
-        return self.heard[ear].get(item.content, Found(error="NotHeard: no row in the cache"))
+        return self.heard[extractor].get(item.content, Found(error="NotHeard: no row in the cache"))
 
-    def ok(self, ear: str, items: Sequence[Item]) -> list[tuple[Item, Found]]:
+    def ok(self, extractor: str, items: Sequence[Item]) -> list[tuple[Item, Found]]:
         """The clips that an ear heard, in order, with what it heard."""
-        pairs = ((item, self.found(ear, item)) for item in items)
+        pairs = ((item, self.found(extractor, item)) for item in items)
         return [(item, found) for item, found in pairs if found.error is None]
 
     def reference_of(self, item: Item) -> str:
@@ -72,7 +78,7 @@ class Material:
 
 def gather(
     generated: Path, reference: Path | None, captions: Path | None, config: Config, call: Call
-) -> Material:
+) -> Inputs:
     """Open the sets and hear all that the metrics need. Raises ConfigError for what cannot be."""
     wanted = config.metrics.metrics
     lacking = [m for m in NEEDS_REFERENCE if m in wanted]
@@ -91,8 +97,8 @@ def gather(
     if reference is not None and not statistics:
         theirs = open_set(reference, None, config.metrics.seconds)
     known = {p.id: p for p in prompts.prompts} if prompts else _own_captions(made)
-    found = Material(made, theirs, stats, prompts, known, ears_for(config))
-    hear(found, config, call)
+    found = Inputs(made, theirs, stats, prompts, known, extractors_for(config))
+    extract(found, config, call)
     return found
 
 
@@ -101,25 +107,27 @@ def _own_captions(made: ClipSet) -> dict[str, Prompt]:
     return {i.id: Prompt(i.id, i.caption, i.id) for i in made.items if i.caption}
 
 
-def ears_for(config: Config) -> dict[str, Ear]:
+def extractors_for(config: Config) -> dict[str, Extractor]:
     """The ears that the metrics need, by name; one that serves two stands there twice."""
     models, wanted = config.models, config.metrics.metrics
     style, device = config.metrics.protocol, models.device
-    ears: dict[str, Ear] = {}
+    extractors: dict[str, Extractor] = {}
     if "fad" in wanted or "kad" in wanted:
-        ears |= {f"embed:{ref}": EmbedderEar(ref, device, style) for ref in models.embedder}
+        extractors |= {
+            f"embed:{ref}": EmbedderExtractor(ref, device, style) for ref in models.embedder
+        }
     if "kl" in wanted or "is" in wanted:
-        ear = EmbedderEar(models.classifier, device, style)
-        if not ear.named.classes:
+        extractor = EmbedderExtractor(models.classifier, device, style)
+        if not extractor.named.classes:
             raise ConfigError(
                 f"classifier = {models.classifier!r} has no classes; give embedded or panns@FILE"
             )
-        ears["classify"] = ear
+        extractors["classify"] = extractor
     if "clap" in wanted:  # always whole clips: windows by the second are for FAD
-        ears["match"] = EmbedderEar(_as_embedder(models.clap), device, "native")
+        extractors["match"] = EmbedderExtractor(_as_embedder(models.clap), device, "native")
     if "pmos" in wanted:
-        ears["pmos"] = PmosEar(models.pmos, device)
-    return {**ears, "signal": SignalEar()}
+        extractors["pmos"] = PmosExtractor(models.pmos, device)
+    return {**extractors, "signal": SignalExtractor()}
 
 
 def _as_embedder(ref: str) -> str:
@@ -131,32 +139,34 @@ def _as_embedder(ref: str) -> str:
     return ref
 
 
-def hear(found: Material, config: Config, call: Call) -> None:
+def extract(found: Inputs, config: Config, call: Call) -> None:
     """Hear and read what the cache does not hold, then read it all back."""
     cache = Dataset(Path(config.run.cache).expanduser())
     items = [*found.generated.good, *(found.reference.good if found.reference else [])]
-    passes = _passes(found.ears)
+    passes = _passes(found.extractors)
     with cache.lock():
-        for ears in passes:
+        for extractors in passes:
             if call.retry_errors:
-                for out in map(output_of, ears):
+                for out in map(output_of, extractors):
                     cache.forget_errors(out.table, out.fingerprint)
-            _run(HearJob(cache, ears, tuple(items), config.run.batch), cache, config, call)
-        if "match" in found.ears and found.captions:
+            _run(ExtractJob(cache, extractors, tuple(items), config.run.batch), cache, config, call)
+        if "match" in found.extractors and found.captions:
             _read_texts(found, cache, config, call)
     contents = [item.content for item in items]
     read: dict[tuple[str, str], dict[str, Found]] = {}
-    for name, ear in found.ears.items():
-        out = output_of(ear)
+    for name, extractor in found.extractors.items():
+        out = output_of(extractor)
         key = (out.table, out.fingerprint)
         if key not in read:
             read[key] = read_back(cache, out, contents)
         found.heard[name] = read[key]
 
 
-def _passes(ears: dict[str, Ear]) -> list[tuple[Ear, ...]]:
+def _passes(extractors: dict[str, Extractor]) -> list[tuple[Extractor, ...]]:
     """Ears in as few passes over the audio as tables allow: one state of a table a pass."""
-    waiting = {(out.table, out.fingerprint): e for e in ears.values() if (out := output_of(e))}
+    waiting = {
+        (out.table, out.fingerprint): e for e in extractors.values() if (out := output_of(e))
+    }
     passes = []
     while waiting:
         tables = {key[0]: key for key in reversed(waiting)}
@@ -164,7 +174,7 @@ def _passes(ears: dict[str, Ear]) -> list[tuple[Ear, ...]]:
     return passes
 
 
-def _read_texts(found: Material, cache: Dataset, config: Config, call: Call) -> None:
+def _read_texts(found: Inputs, cache: Dataset, config: Config, call: Call) -> None:
     texts = sorted({p.caption for p in found.captions.values()})
     job = ReadJob(cache, config.models.clap, tuple(texts), config.models.device)
     if call.retry_errors:

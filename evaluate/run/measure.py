@@ -7,11 +7,11 @@ from functools import partial
 
 from ..config import Config
 from .distances import distances
-from .inputs_and_features import Material
-from .results_builder import Measured
+from .inputs_and_features import Inputs
+from .results_builder import ResultsBuilder
 from .scores import clap, inception, kl, pmos
 
-SCORES: dict[str, Callable[[Measured], None]] = {
+SCORES: dict[str, Callable[[ResultsBuilder], None]] = {
     "kl": kl,
     "is": inception,
     "clap": clap,
@@ -19,14 +19,14 @@ SCORES: dict[str, Callable[[Measured], None]] = {
 }
 
 
-def measure(material: Material, config: Config) -> Measured:
+def measure(inputs: Inputs, config: Config) -> ResultsBuilder:
     """All metrics of `config`; one that cannot be made is absent, with the reason."""
-    measured = Measured(material, config)
+    results = ResultsBuilder(inputs, config)
     wanted = config.metrics.metrics
     if names := [name for name in ("fad", "kad") if name in wanted]:
         for number, ref in enumerate(config.models.embedder):
-            measured.attempt(" and ".join(names), partial(distances, measured, number, ref))
+            results.attempt(" and ".join(names), partial(distances, results, number, ref))
     for name in wanted:
         if name in SCORES:
-            measured.attempt(name, partial(SCORES[name], measured))
-    return measured
+            results.attempt(name, partial(SCORES[name], results))
+    return results

@@ -7,10 +7,10 @@ from pathlib import Path
 from ...schemas.errors import ConfigError, MetricError
 from ..config import Config
 from ..data.sets import open_set
-from ..features.extractors import EmbedderEar
+from ..features.extractors import EmbedderExtractor
 from ..metrics.fad import sample
 from ..metrics.reference_stats import Stats, stats_of
-from .inputs_and_features import Call, Material, hear
+from .inputs_and_features import Call, Inputs, extract
 from .results_builder import listening_of
 
 
@@ -23,10 +23,10 @@ def reference_stats(source: Path, config: Config, call: Call) -> Stats:
     if len(config.models.embedder) != 1:
         raise ConfigError("statistics are of one embedder: give --embedder once")
     ref = config.models.embedder[0]
-    ear = EmbedderEar(ref, config.models.device, config.metrics.protocol)
+    extractor = EmbedderExtractor(ref, config.models.device, config.metrics.protocol)
     clips = open_set(source, call.limit, config.metrics.seconds)
-    found = Material(clips, None, None, None, {}, {"embed": ear})
-    hear(found, config, call)
+    found = Inputs(clips, None, None, None, {}, {"embed": extractor})
+    extract(found, config, call)
     bad = [(i, e) for i in clips.items if (e := found.found("embed", i).error) is not None]
     if bad:
         listed = "\n  ".join(f"{item.path}: {why}" for item, why in bad[:20])
@@ -36,5 +36,5 @@ def reference_stats(source: Path, config: Config, call: Call) -> Stats:
         raise MetricError(f"{source} holds {len(once)} different clips: needs 2")
     contents = sorted(once)
     rows = [f.rows for c in contents if (f := once[c]).rows is not None]
-    about = {**listening_of(ear), "seconds": config.metrics.seconds}
+    about = {**listening_of(extractor), "seconds": config.metrics.seconds}
     return stats_of(sample(rows), about, contents)

@@ -24,7 +24,7 @@ LOWER, HIGHER = "lower", "higher"
 
 
 @dataclass(frozen=True)
-class Number:
+class Measurement:
     """One measured number.
 
     name: such as `fad` or `clap`. value: what the definition gives. unbiased: the same without the
@@ -67,7 +67,7 @@ class Results:
     system: str
     protocol: str
     deviates: Sequence[str]
-    numbers: Sequence[Number]
+    numbers: Sequence[Measurement]
     absent: Sequence[Absent]
     generated: Mapping[str, Any]
     reference: Mapping[str, Any] | None
@@ -86,7 +86,7 @@ class Results:
         """Whether something that was expected is not in the numbers: `--strict` exits 3."""
         return bool(self.missing or self.extra or self.unreadable or self.absent)
 
-    def number(self, name: str) -> Number:
+    def number(self, name: str) -> Measurement:
         """The number of that name. Raises KeyError."""
         return next(n for n in self.numbers if n.name == name)
 
@@ -114,7 +114,7 @@ def read_results(folder: Path) -> Results:
         ]
         with np.load(folder / "vectors.npz", allow_pickle=False) as file:
             vectors = {name: file[name] for name in file.files}
-        told["numbers"] = [Number(**n) for n in told["numbers"]]
+        told["numbers"] = [Measurement(**n) for n in told["numbers"]]
         told["absent"] = [Absent(**a) for a in told["absent"]]
         return Results(**told, clips=clips, vectors=vectors)
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -10,22 +10,22 @@ import numpy as np
 
 from ...schemas.errors import MetricError
 from ..config import Config
-from ..features.extractors import Ear, EmbedderEar
+from ..features.extractors import EmbedderExtractor, Extractor
 from ..metrics.intervals import Mean
-from .inputs_and_features import Material
+from .inputs_and_features import Inputs
 from .protocol import PROTOCOLS, listening, protocol_id
-from .results import Absent, Number
+from .results import Absent, Measurement
 
 
-class Measured:
+class ResultsBuilder:
     """What the metrics of one evaluation put their numbers into."""
 
-    def __init__(self, material: Material, config: Config) -> None:
-        self.material, self.config = material, config
+    def __init__(self, inputs: Inputs, config: Config) -> None:
+        self.inputs, self.config = inputs, config
         self.protocol = PROTOCOLS[config.metrics.protocol]
-        self.numbers: list[Number] = []
+        self.numbers: list[Measurement] = []
         self.absent: list[Absent] = []
-        self.per_clip: dict[str, dict[str, float]] = {i.id: {} for i in material.generated.items}
+        self.per_clip: dict[str, dict[str, float]] = {i.id: {} for i in inputs.generated.items}
         self.vectors: dict[str, np.ndarray] = {}
 
     def attempt(self, name: str, step: Callable[[], None]) -> None:
@@ -35,11 +35,11 @@ class Measured:
         except MetricError as error:
             self.absent.append(Absent(name, str(error)))
 
-    def add(self, number: Number, told: Mapping[str, Any]) -> None:
+    def add(self, number: Measurement, told: Mapping[str, Any]) -> None:
         """A number and all that went into it."""
         told = {**told, "seconds": self.config.metrics.seconds}
         values = {**asdict(number), "protocol": told, "protocol_id": protocol_id(told)}
-        self.numbers.append(Number(**values))
+        self.numbers.append(Measurement(**values))
 
     def mean(
         self, name: str, found: Mean, better: str, told: Mapping[str, Any],
@@ -47,7 +47,7 @@ class Measured:
     ) -> None:  # fmt: skip
         """A number that is a mean over clips."""
         self.add(
-            Number(
+            Measurement(
                 name, found.value, found.n, better, {}, "", None, found.se, found.low, found.high,
                 detail, notes,
             ),
@@ -55,8 +55,8 @@ class Measured:
         )  # fmt: skip
 
 
-def listening_of(ear: Ear) -> dict[str, Any]:
+def listening_of(extractor: Extractor) -> dict[str, Any]:
     """What of an embedder's ear goes into a protocol id."""
-    if not isinstance(ear, EmbedderEar):
-        raise TypeError(ear)
-    return listening(ear.named)
+    if not isinstance(extractor, EmbedderExtractor):
+        raise TypeError(extractor)
+    return listening(extractor.named)

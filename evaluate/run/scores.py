@@ -8,53 +8,53 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import MetricError
-from ..features.extractors import PmosEar
+from ..features.extractors import PmosExtractor
 from ..metrics.clap_score import text_match
 from ..metrics.inception import inception_score, kl_per_clip
 from ..metrics.intervals import mean_of
-from .results import HIGHER, LOWER, Number
-from .results_builder import Measured, listening_of
+from .results import HIGHER, LOWER, Measurement
+from .results_builder import ResultsBuilder, listening_of
 
 
-def kl(measured: Measured) -> None:
+def kl(results: ResultsBuilder) -> None:
     """KL of each generated clip and the clip of the reference that it is paired with by id."""
-    reference = measured.material.reference
+    reference = results.inputs.reference
     if reference is None:
         raise MetricError("there is no reference set to pair with")
-    theirs = {i.id: f.logits for i, f in measured.material.ok("classify", reference.items)}
-    ours = measured.material.ok("classify", measured.material.generated.items)
-    pairs = [(i, f.logits, theirs[measured.material.reference_of(i)]) for i, f in ours
-             if measured.material.reference_of(i) in theirs]  # fmt: skip
+    theirs = {i.id: f.logits for i, f in results.inputs.ok("classify", reference.items)}
+    ours = results.inputs.ok("classify", results.inputs.generated.items)
+    pairs = [(i, f.logits, theirs[results.inputs.reference_of(i)]) for i, f in ours
+             if results.inputs.reference_of(i) in theirs]  # fmt: skip
     if not pairs:
         mine, other = (sorted(x)[:2] for x in ([i.id for i, _ in ours], theirs))
         raise MetricError(f"no id of {mine} ... is among those of the reference, {other} ...")
-    direction = measured.config.metrics.kl_direction or measured.protocol.kl_direction
+    direction = results.config.metrics.kl_direction or results.protocol.kl_direction
     each = kl_per_clip(
         np.stack([p for _, p, _ in pairs if p is not None]),
-        np.stack([q for _, _, q in pairs if q is not None]), direction, measured.protocol.kl_eps,
+        np.stack([q for _, _, q in pairs if q is not None]), direction, results.protocol.kl_eps,
     )  # fmt: skip
     for (item, _, _), value in zip(pairs, each, strict=True):
-        measured.per_clip[item.id]["kl"] = float(value)
+        results.per_clip[item.id]["kl"] = float(value)
     unpaired = len(ours) - len(pairs)
     told = {
-        "metric": "kl", "direction": direction, "eps": measured.protocol.kl_eps,
-        "activation": "softmax", **_classifier(measured),
+        "metric": "kl", "direction": direction, "eps": results.protocol.kl_eps,
+        "activation": "softmax", **_classifier(results),
     }  # fmt: skip
     notes = [f"{unpaired} clips have no pair"] if unpaired else []
-    measured.mean("kl", mean_of(each), LOWER, told, {"unpaired": unpaired}, notes)
+    results.mean("kl", mean_of(each), LOWER, told, {"unpaired": unpaired}, notes)
 
 
-def inception(measured: Measured) -> None:
+def inception(results: ResultsBuilder) -> None:
     """IS of the generated clips."""
-    pairs = measured.material.ok("classify", measured.material.generated.items)
+    pairs = results.inputs.ok("classify", results.inputs.generated.items)
     if len(pairs) < 2:
         raise MetricError(f"{len(pairs)} clips could be heard by the classifier: needs 2")
     logits = np.stack([f.logits for _, f in pairs if f.logits is not None])
-    splits = measured.config.metrics.is_splits or measured.protocol.is_splits
-    found = inception_score(logits, splits, measured.protocol.is_shuffle)
+    splits = results.config.metrics.is_splits or results.protocol.is_splits
+    found = inception_score(logits, splits, results.protocol.is_shuffle)
     told = {
-        "metric": "is", "splits": splits, "shuffle": measured.protocol.is_shuffle,
-        "activation": "softmax", **_classifier(measured),
+        "metric": "is", "splits": splits, "shuffle": results.protocol.is_shuffle,
+        "activation": "softmax", **_classifier(results),
     }  # fmt: skip
     detail = {
         "classes": logits.shape[1],
@@ -62,8 +62,8 @@ def inception(measured: Measured) -> None:
         "size_bias": float(found.size_bias),
     }
     notes = [f"grows with n: more clips would add about {found.size_bias:.2g}; compare at equal n"]
-    measured.add(
-        Number(
+    results.add(
+        Measurement(
             "is", found.value, len(pairs), HIGHER, {}, "", None, found.se, found.low,
             found.high, detail, notes,
         ),
@@ -71,19 +71,19 @@ def inception(measured: Measured) -> None:
     )  # fmt: skip
 
 
-def _classifier(measured: Measured) -> dict[str, Any]:
-    ear = measured.material.ears["classify"]
-    told = listening_of(ear)
+def _classifier(results: ResultsBuilder) -> dict[str, Any]:
+    extractor = results.inputs.extractors["classify"]
+    told = listening_of(extractor)
     return {"classifier": told.pop("embedder"), **told}
 
 
-def clap(measured: Measured) -> None:
+def clap(results: ResultsBuilder) -> None:
     """The CLAP score of the clips that have a caption."""
-    material = measured.material
+    inputs = results.inputs
     pairs = [
-        (item, found.rows[0], material.captions[item.id].caption)
-        for item, found in material.ok("match", material.generated.items)
-        if item.id in material.captions and found.rows is not None
+        (item, found.rows[0], inputs.captions[item.id].caption)
+        for item, found in inputs.ok("match", inputs.generated.items)
+        if item.id in inputs.captions and found.rows is not None
     ]
     if not pairs:
         raise MetricError(
@@ -94,43 +94,43 @@ def clap(measured: Measured) -> None:
     place = {text: k for k, text in enumerate(texts)}
     found = text_match(
         np.stack([row for _, row, _ in pairs]),
-        np.stack([material.texts[text] for text in texts]),
+        np.stack([inputs.texts[text] for text in texts]),
         np.array([place[caption] for _, _, caption in pairs]),
     )
     for (item, _, _), value in zip(pairs, found.per_clip, strict=True):
-        measured.per_clip[item.id]["clap"] = float(value)
-    ear = material.ears["match"]
-    told = {"metric": "clap", **listening_of(ear)}
+        results.per_clip[item.id]["clap"] = float(value)
+    extractor = inputs.extractors["match"]
+    told = {"metric": "clap", **listening_of(extractor)}
     detail = {
         "texts": len(texts), "mismatched": found.mismatched, "r1": found.r1, "r10": found.r10,
         "difference": asdict(found.difference) if found.difference else None,
     }  # fmt: skip
-    measured.mean("clap", found.matched, HIGHER, told, detail)
+    results.mean("clap", found.matched, HIGHER, told, detail)
 
 
-def pmos(measured: Measured) -> None:
+def pmos(results: ResultsBuilder) -> None:
     """The mean p-MOS, and that of the reference beside it."""
-    ours = measured.material.ok("pmos", measured.material.generated.items)
+    ours = results.inputs.ok("pmos", results.inputs.generated.items)
     values = [_pmos(found.values) for _, found in ours]
     if not values:
         raise MetricError("no clip has a p-MOS")
     for (item, _), value in zip(ours, values, strict=True):
-        measured.per_clip[item.id]["pmos"] = value
-    ear = measured.material.ears["pmos"]
-    if not isinstance(ear, PmosEar):
-        raise TypeError(ear)
+        results.per_clip[item.id]["pmos"] = value
+    extractor = results.inputs.extractors["pmos"]
+    if not isinstance(extractor, PmosExtractor):
+        raise TypeError(extractor)
     told = {
         "metric": "pmos",
-        "model": ear.named.model_id,
-        "digest": ear.named.digest,
-        **ear.params,
+        "model": extractor.named.model_id,
+        "digest": extractor.named.digest,
+        **extractor.params,
     }
     detail: dict[str, Any] = {"unit": "MOS, 1..5"}
-    if measured.material.reference is not None:
-        theirs = measured.material.ok("pmos", measured.material.reference.items)
+    if results.inputs.reference is not None:
+        theirs = results.inputs.ok("pmos", results.inputs.reference.items)
         if theirs:
             detail["reference"] = asdict(mean_of(np.array([_pmos(f.values) for _, f in theirs])))
-    measured.mean("pmos", mean_of(np.array(values)), HIGHER, told, detail)
+    results.mean("pmos", mean_of(np.array(values)), HIGHER, told, detail)
 
 
 def _pmos(values: dict[str, Any] | None) -> float:

@@ -16,7 +16,7 @@ from ...schemas.errors import ConfigError, MetricError
 from ..metrics.fad import SEED, Z95
 from ..metrics.intervals import holm, paired
 from ..metrics.kad import SCALE, gaussian_kernel
-from ..run.results import LOWER, Number, Results
+from ..run.results import LOWER, Measurement, Results
 
 PERMUTATIONS = 999
 OF_REFERENCE = ("fad", "kad", "kl")
@@ -84,7 +84,7 @@ def _reference(found: Results) -> str | None:
     return str(found.reference["digest"]) if found.reference else None
 
 
-def _differing(one: Number, other: Number) -> str:
+def _differing(one: Measurement, other: Measurement) -> str:
     keys = sorted(one.protocol.keys() | other.protocol.keys())
     apart = [k for k in keys if one.protocol.get(k) != other.protocol.get(k)]
     return "; ".join(f"{k}: {one.protocol.get(k)} and {other.protocol.get(k)}" for k in apart)

@@ -18,7 +18,7 @@ from ...pipeline.dataset import write_atomically
 from ...reports.charts import histogram
 from ...reports.playable import mp3_uri
 from ...schemas.errors import AudioError
-from ..features.extract import heard_again
+from ..features.extract import decode_again
 from ..run.results import Results
 
 TEMPLATE = "report_template.html.j2"
@@ -82,7 +82,7 @@ def _worst(
 def _played(clip: dict[str, Any]) -> dict[str, Any]:
     """The clip's sound as a data URI, or the reason why it has none."""
     try:
-        sound = heard_again(clip)
+        sound = decode_again(clip)
         most = round(LONGEST_S * sound.rate_hz)
         return {"audio": mp3_uri(Sound(sound.samples[:, :most], sound.rate_hz)), "silent": None}
     except (AudioError, OSError) as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...schemas.errors import ConfigError
-from ..run.results import HIGHER, LOWER, Number, Results
+from ..run.results import HIGHER, LOWER, Measurement, Results
 from .compare import check_alike
 
 PUBLISHED = Path(__file__).parents[1] / "benchmarks" / "published.toml"
@@ -72,7 +72,7 @@ def _row(found: Results, mix: bool) -> Row:
     return Row(found.system, cells, f"{found.protocol}, n = {found.generated['readable']}")
 
 
-def _shown(number: Number) -> str:
+def _shown(number: Measurement) -> str:
     """The value with its interval; of FAD, the unbiased value before the interval."""
     text = _digits(number.value)
     if number.low is None or number.high is None:

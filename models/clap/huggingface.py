@@ -105,7 +105,7 @@ class ClapMatch:
         vectors = np.zeros((len(windows), self.dim), np.float32)
         for start in range(0, len(windows), WINDOWS_AT_ONCE):
             end = start + WINDOWS_AT_ONCE
-            vectors[start:end] = self._hear(list(windows[start:end]))
+            vectors[start:end] = self._extract(list(windows[start:end]))
         return vectors
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:
@@ -116,7 +116,7 @@ class ClapMatch:
             out[places] = self._read([texts[i] for i in places])
         return unit_rows(out)
 
-    def _hear(self, windows: list[np.ndarray]) -> np.ndarray:
+    def _extract(self, windows: list[np.ndarray]) -> np.ndarray:
         import torch
 
         # Neither way cuts a window of exact length. They differ in the mel scale: models with

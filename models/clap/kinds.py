@@ -11,33 +11,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..ref import nowhere, somewhere
+from ..ref import require_no_path, require_path
 
 
 def _open_embedded(where: str, cache: Path | None = None, device: str = "cpu") -> Any:
     from .mini import ClapMiniMatch
 
-    nowhere("embedded", where)
+    require_no_path("embedded", where)
     return ClapMiniMatch(cache, device)
 
 
 def _open_tagtext(where: str, cache: Path | None = None, device: str = "cpu") -> Any:
     from .tagtext import TagTextMatch
 
-    nowhere("tagtext", where)
+    require_no_path("tagtext", where)
     return TagTextMatch(cache, device)
 
 
 def _open_clap(where: str, cache: Path | None = None, device: str = "cpu") -> Any:
     from .huggingface import ClapMatch
 
-    return ClapMatch(Path(somewhere("clap", where, "FOLDER")), device)
+    return ClapMatch(Path(require_path("clap", where, "FOLDER")), device)
 
 
 def _open_laion(where: str, cache: Path | None = None, device: str = "cpu") -> Any:
     from .laion import LaionMatch
 
-    return LaionMatch(somewhere("laion", where, "FILE.pt"), device)
+    return LaionMatch(require_path("laion", where, "FILE.pt"), device)
 
 
 MATCHERS: dict[str, Callable[..., Any]] = {

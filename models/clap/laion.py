@@ -66,8 +66,8 @@ class LaionMatch(ClapMatch):
 
     longest_text = 77
 
-    def _hear(self, windows: list[np.ndarray]) -> np.ndarray:
-        return super()._hear([by_16_bits(w) for w in windows] if self._int16 else windows)
+    def _extract(self, windows: list[np.ndarray]) -> np.ndarray:
+        return super()._extract([by_16_bits(w) for w in windows] if self._int16 else windows)
 
     @cached_property
     def _model(self) -> Any:

@@ -68,7 +68,7 @@ class ClapMiniMatch:
         return np.stack(rows) if rows else np.zeros((0, self.dim), np.float32)
 
     def _one(self, sound: Sound) -> np.ndarray:
-        (heard,) = self._words.hear([sound])
+        (heard,) = self._words.extract([sound])
         if not np.isfinite(sound.mono_at(RATE_HZ)).all():
             return np.full(self.dim, np.nan, np.float32)
         found = sound.once("clap_front", lambda: measure(sound))

@@ -122,8 +122,8 @@ def _pitch(samples: np.ndarray) -> np.ndarray:
     energy = (weight * fine).sum(0) @ _semitone_bank()  # [semitones * STEPS]
     by_step = energy.reshape(-1, STEPS)
     # the tuning is the circular mean of where the tones lie within their semitones
-    turn = np.exp(2j * np.pi * np.arange(STEPS) / STEPS)
-    off = round(float(np.angle(by_step.sum(0) @ turn)) / (2 * np.pi) * STEPS)
+    phases = np.exp(2j * np.pi * np.arange(STEPS) / STEPS)
+    off = round(float(np.angle(by_step.sum(0) @ phases)) / (2 * np.pi) * STEPS)
     centred = np.roll(energy, STEPS // 2 - off)
     semitones = centred.reshape(-1, STEPS).sum(1)
     found = np.zeros((4, 12), np.float32)

@@ -50,8 +50,8 @@ class KeyNet(nn.Module):
         )
 
     def forward(self, pitch: Tensor) -> Tensor:
-        turned = torch.stack([pitch.roll(-tonic, 2) for tonic in range(12)], 1)  # [B, 12, 4, 12]
-        return self.ask(turned.sqrt().flatten(2) * 4).transpose(1, 2).flatten(1)
+        rotated = torch.stack([pitch.roll(-tonic, 2) for tonic in range(12)], 1)  # [B, 12, 4, 12]
+        return self.ask(rotated.sqrt().flatten(2) * 4).transpose(1, 2).flatten(1)
 
 
 class AudioHead(nn.Module):

@@ -98,7 +98,7 @@ class TagTextMatch:
     def embed_audio(self, sounds: Sequence[Sound]) -> np.ndarray:
         if not sounds:
             return np.zeros((0, self.dim), np.float32)
-        return self.z_scores(np.stack([heard.logits for heard in self.hear(sounds)]))
+        return self.z_scores(np.stack([heard.logits for heard in self.extract(sounds)]))
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:
         out = np.zeros((len(texts), self.dim), np.float32)
@@ -138,9 +138,9 @@ class TagTextMatch:
         z = (logits - self._reference.mean) / self._reference.deviation
         return unit_rows(z.clip(-self._reference.limit, self._reference.limit))
 
-    def hear(self, sounds: Sequence[Sound]) -> list[Heard]:
+    def extract(self, sounds: Sequence[Sound]) -> list[Heard]:
         """What musicnn heard in each sound."""
-        return self._tagger.hear(sounds)
+        return self._tagger.extract(sounds)
 
     @cached_property
     def sentences(self) -> SentenceEmbedder:

@@ -39,7 +39,7 @@ from .figures import calibration_rows, counted, figures_of
 from .labels import EXPECTED
 from .network import open_network
 from .state import load_best
-from .taught import Bars, Say, Taught, no_bar, teach
+from .taught import Bars, Log, Taught, no_bar, teach
 from .train import Lesson, Trainer, best_of, score_all
 
 RECIPE = 1  # raised whenever the same command would give another scorer
@@ -52,7 +52,7 @@ def finetune(
     config: FinetuneConfig,
     device: str = "cpu",
     fresh: bool = False,
-    say: Say = print,
+    log: Log = print,
     bars: Bars = no_bar,
 ) -> dict[str, Any]:
     """Make the scorer in `out`, or go on making it; returns the content of its qamdt.json.
@@ -77,11 +77,11 @@ def finetune(
     refuse_other_things(out)
     with held(out):
         if claim(out, made_from, fresh):
-            say(f"{out} is made already from these labels and settings; --fresh makes it again")
+            log(f"{out} is made already from these labels and settings; --fresh makes it again")
             return read_json(out / RECORD)
         hearing = _hearing(init, config)
         try:
-            taught = teach(labels, hearing, config.seed, out, say, bars)
+            taught = teach(labels, hearing, config.seed, out, log, bars)
         except ConfigError:
             shutil.rmtree(out / WORK)  # so that corrected labels may begin here
             raise
@@ -89,10 +89,10 @@ def finetune(
         lesson = Lesson(taught.waves, taught.mos, taught.of("train"), taught.of("dev"))
         trainer = Trainer(network, lesson, hearing, config, out / WORK, device)
         if trainer.place.step:
-            say(f"goes on after step {trainer.place.step} of {trainer.steps}")
+            log(f"goes on after step {trainer.place.step} of {trainer.steps}")
         with bars("train-pmos", trainer.steps) as bar:
             bar.advance(trainer.place.step)
-            trainer.run(bar.advance, say)
+            trainer.run(bar.advance, log)
         load_best(out / WORK, network)
         record = {
             "role": "p-MOS",

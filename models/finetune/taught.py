@@ -38,7 +38,7 @@ class _Unseen:
         pass
 
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 Bars = Callable[[str, int], AbstractContextManager[Bar]]
 
 
@@ -85,7 +85,7 @@ class Taught:
         }
 
 
-def teach(labels: Path, hearing: Hearing, seed: int, out: Path, say: Say, bars: Bars) -> Taught:
+def teach(labels: Path, hearing: Hearing, seed: int, out: Path, log: Log, bars: Bars) -> Taught:
     """Read, decode and split the labels; writes splits.csv and errors.csv."""
     sounds, problems = read_labels(labels)
     with bars("decode", len(sounds)) as bar:
@@ -93,11 +93,11 @@ def teach(labels: Path, hearing: Hearing, seed: int, out: Path, say: Say, bars: 
     problems = sorted([*problems, *unheard], key=lambda p: p.row)
     kept = [sounds[k] for k in waves.kept]
     ok = sum(len(s.rows) for s in kept)
-    say(f"labels: {ok + len(problems)} rows = {ok} ok + {len(problems)} error; {len(kept)} sounds")
+    log(f"labels: {ok + len(problems)} rows = {ok} ok + {len(problems)} error; {len(kept)} sounds")
     for problem in problems[:SHOWN]:
-        say(f"  row {problem.row}: {problem.error_type}: {problem.error_message}")
+        log(f"  row {problem.row}: {problem.error_type}: {problem.error_message}")
     if len(problems) > SHOWN:
-        say(f"  and {len(problems) - SHOWN} more, all in {out / 'errors.csv'}")
+        log(f"  and {len(problems) - SHOWN} more, all in {out / 'errors.csv'}")
     heads = ("row", "path", "error_type", "error_message")
     _write_csv(out / ERRORS, heads, [astuple(p) for p in problems])
     if not kept:
@@ -108,7 +108,7 @@ def teach(labels: Path, hearing: Hearing, seed: int, out: Path, say: Say, bars: 
         )
     table = table_of(kept, split_of(kept, seed))
     write_atomically(out / "splits.csv", table.to_csv(index=False).encode())
-    say("splits: " + ", ".join(f"{s} {n}" for s, n in table["split"].value_counts().items()))
+    log("splits: " + ", ".join(f"{s} {n}" for s, n in table["split"].value_counts().items()))
     return Taught(kept, problems, waves, table)
 
 

@@ -61,7 +61,7 @@ class Trainer:
         self.steps = self._epoch_steps * config.epochs
         self.place = load_state(folder, network, self._optimizer)
 
-    def run(self, advance: Callable[[int], None], say: Callable[[str], None]) -> None:
+    def run(self, advance: Callable[[int], None], log: Callable[[str], None]) -> None:
         """Train to the end; then the best weights are in `folder`. advance(1): a step is done."""
         place, batches = self.place, self._batches()  # of the epoch in which `place` lies
         to_train(self._network, self._config)
@@ -74,7 +74,7 @@ class Trainer:
             place.step += 1
             advance(1)
             if place.step % self._epoch_steps == 0:
-                say(self._end_of_epoch())
+                log(self._end_of_epoch())
                 save_state(self._folder, place, self._network, self._optimizer)
             elif place.step % self._config.save_steps == 0:
                 save_state(self._folder, place, self._network, self._optimizer)

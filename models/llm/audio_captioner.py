@@ -19,7 +19,7 @@ import numpy as np
 import soundfile as sf
 
 from ...audio.sound import Sound
-from ..ref import somewhere
+from ..ref import require_path
 from .answer import checked
 from .openai import ChatServer, body_of
 from .vllm import Chat, VllmEngine, params_of
@@ -100,11 +100,11 @@ def as_wav(sound: Sound) -> bytes:
 
 
 def _open_vllm(where: str, **_: Any) -> VllmCaptioner:
-    return VllmCaptioner(somewhere("vllm-audio", where, "NAME_OR_FOLDER"))
+    return VllmCaptioner(require_path("vllm-audio", where, "NAME_OR_FOLDER"))
 
 
 def _open_openai(where: str, **_: Any) -> OpenAiCaptioner:
-    return OpenAiCaptioner(somewhere("openai-audio", where, "http://host:port/v1#model"))
+    return OpenAiCaptioner(require_path("openai-audio", where, "http://host:port/v1#model"))
 
 
 CAPTIONERS: dict[str, Callable[..., Captioner]] = {

@@ -11,30 +11,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..ref import nowhere, somewhere
+from ..ref import require_no_path, require_path
 
 
 def _open_embedded(where: str, cache: Path | None = None, device: str = "cpu") -> Any:
     from .smollm import SmolLm
 
-    nowhere("embedded", where)
+    require_no_path("embedded", where)
     return SmolLm(cache, device)
 
 
 def _open_none(where: str, **_: Any) -> None:
-    nowhere("none", where)
+    require_no_path("none", where)
 
 
 def _open_vllm(where: str, **_: Any) -> Any:
     from .vllm import VllmLlm
 
-    return VllmLlm(somewhere("vllm", where, "NAME_OR_FOLDER"))
+    return VllmLlm(require_path("vllm", where, "NAME_OR_FOLDER"))
 
 
 def _open_openai(where: str, **_: Any) -> Any:
     from .openai import OpenAiLlm
 
-    return OpenAiLlm(somewhere("openai", where, "http://host:port/v1#model"))
+    return OpenAiLlm(require_path("openai", where, "http://host:port/v1#model"))
 
 
 # `none` opens as None: the caller then does without an LLM.

@@ -21,7 +21,7 @@ import numpy as np
 from ...audio.sound import Sound
 from ...schemas.errors import ConfigError, ModelError, WeightsMissing
 from ..fetch.hf_folder import folder_digest
-from ..ref import Options, somewhere, with_options
+from ..ref import Options, require_path, with_options
 from .windows import sane
 
 AXES = ("CE", "CU", "PC", "PQ")
@@ -37,7 +37,7 @@ class AudioboxPmos:
 
     def __init__(self, where: str | None = None, device: str = "cpu") -> None:
         place, options = with_options(
-            "audiobox", somewhere("audiobox", where or "", "FOLDER"), DEFAULTS
+            "audiobox", require_path("audiobox", where or "", "FOLDER"), DEFAULTS
         )
         self.axis = str(options["axis"])
         if self.axis not in AXES:

@@ -22,7 +22,7 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...schemas.errors import WeightsMissing
-from ..ref import nowhere
+from ..ref import require_no_path
 from .audiobox import AudioboxPmos
 from .qama import QamaPmos
 from .wav2vec2 import Wav2Vec2Pmos
@@ -68,7 +68,7 @@ class EmbeddedPmos:
     made_by = "train-pmos"
 
     def __init__(self, where: str | None = None, device: str = "cpu", weights: Path = WEIGHTS):
-        nowhere("embedded", where or "")
+        require_no_path("embedded", where or "")
         if not weights.exists():
             raise WeightsMissing(
                 f"{weights} is missing: reinstall qamdt or run `make {self.made_by}`"
@@ -139,7 +139,7 @@ class EmbeddedPmos16k(EmbeddedPmos):
     made_by = "train-pmos-16k"
 
     def __init__(self, where: str | None = None, device: str = "cpu", weights: Path = WEIGHTS_16K):
-        nowhere("embedded-16k", where or "")
+        require_no_path("embedded-16k", where or "")
         super().__init__(None, device, weights)
 
     def _wave(self, sound: Sound) -> np.ndarray:

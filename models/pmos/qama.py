@@ -28,7 +28,7 @@ import numpy as np
 from ...audio.sound import Sound
 from ...schemas.errors import ModelError, WeightsMissing
 from ..fetch.torch_file import read_content, tensors_of
-from ..ref import Options, somewhere, with_options
+from ..ref import Options, require_path, with_options
 from .wav2vec2 import MIN_S, Hearing, predict
 from .windows import sane, sha256_of
 
@@ -60,7 +60,7 @@ class QamaPmos:
     """`qama@FILE_OR_FOLDER`. Raises WeightsMissing where the files are not there."""
 
     def __init__(self, where: str | None = None, device: str = "cpu") -> None:
-        place, options = with_options("qama", somewhere("qama", where or "", "FILE"), DEFAULTS)
+        place, options = with_options("qama", require_path("qama", where or "", "FILE"), DEFAULTS)
         self._files = files_of(Path(place).expanduser())
         level = float(options["loudness_lufs"])
         self.hearing = Hearing(loudness_lufs=None if math.isnan(level) else level)

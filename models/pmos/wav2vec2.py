@@ -22,7 +22,7 @@ from ...audio.loudness import integrated_loudness
 from ...audio.sound import Sound
 from ...schemas.errors import ModelError, WeightsMissing
 from ..fetch.hf_folder import quiet
-from ..ref import somewhere
+from ..ref import require_path
 from .windows import equal_windows, of_equal_length, sane, sha256_of
 
 TYPES = ("wav2vec2", "hubert", "wavlm")
@@ -98,7 +98,7 @@ class Wav2Vec2Pmos:
     """
 
     def __init__(self, where: str | None = None, device: str = "cpu"):
-        self._folder = Path(somewhere("wav2vec2", where or "", "FOLDER"))
+        self._folder = Path(require_path("wav2vec2", where or "", "FOLDER"))
         weights = weights_of(self._folder)
         kind_of(self._folder)
         outputs = config_of(self._folder).num_labels

@@ -90,14 +90,14 @@ class WideBlock(FrontBlock):
         span = self.weight.shape[3]
         middle = (bands - span) / 2
         w = torch.arange(bands // 2 + 1, dtype=torch.float64, device=self.weight.device)
-        turn = 2 * torch.pi * w / bands
+        phase_step = 2 * torch.pi * w / bands
         times = (2 - ((w == 0) | (w == bands // 2)).double()) / bands  # both signs of w
         shifted = torch.fft.rfft(self.weight[:, 0].double(), n=bands).conj()
-        shifted = shifted * torch.polar(times, turn * middle)  # [C, time, bins]
+        shifted = shifted * torch.polar(times, phase_step * middle)  # [C, time, bins]
         real, imaginary = shifted.real.permute(2, 1, 0), shifted.imag.permute(2, 1, 0)
         filters = torch.cat([real, -imaginary], 1), torch.cat([imaginary, real], 1)
         places = torch.arange(middle % 1, middle + 1, dtype=torch.float64, device=w.device)
-        angle = places[:, None] * turn
+        angle = places[:, None] * phase_step
         self._kept = (
             (filters[0].float(), filters[1].float()), angle.cos().float(), angle.sin().float()
         )  # fmt: skip

@@ -24,7 +24,7 @@ import numpy as np
 from ...audio.sound import Sound
 from ...schemas.errors import EndOfAudio, ModelError
 from ..fetch import registry
-from ..ref import nowhere
+from ..ref import require_no_path
 from .musicnn_tags import MSD_TAGS, MTT_TAGS
 
 if TYPE_CHECKING:
@@ -121,13 +121,13 @@ class MusicnnTagger:
     def probabilities(self, sounds: Sequence[Sound]) -> np.ndarray:
         if not sounds:
             return np.zeros((0, len(self.names)), np.float32)
-        return self.by_name(np.stack([heard.probabilities for heard in self.hear(sounds)]))
+        return self.by_name(np.stack([heard.probabilities for heard in self.extract(sounds)]))
 
     def by_name(self, by_label: np.ndarray) -> np.ndarray:
         """float32 [..., names] from [..., 100 labels]: a word known twice gets the mean."""
         return np.asarray(by_label @ self._mean)
 
-    def hear(self, sounds: Sequence[Sound]) -> list[Heard]:
+    def extract(self, sounds: Sequence[Sound]) -> list[Heard]:
         """What the networks heard in each sound; computed once a sound, by whoever asks first."""
         key = ("musicnn", self.digest, self._device)
         if self._device == "cpu":  # nothing is gained there by batching
@@ -214,7 +214,7 @@ def _mean_by_name(labels: tuple[str, ...], names: tuple[str, ...]) -> np.ndarray
 
 def open_musicnn(where: str, cache: Path | None = None, device: str = "cpu") -> MusicnnTagger:
     """The embedded tagger; `where` must be empty."""
-    nowhere("embedded", where)
+    require_no_path("embedded", where)
     return MusicnnTagger(cache, device)
 
 

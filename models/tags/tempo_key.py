@@ -51,7 +51,7 @@ class Tonal:
     key_confidence: float | None = None
 
 
-def hear_tonal(sound: Sound) -> Tonal:
+def estimate_tempo_key(sound: Sound) -> Tonal:
     """Tempo and key of `sound`; a Tonal of None for silence. The same sound, the same answer."""
     samples = sound.mono_at(RATE_HZ)
     if len(samples) < RATE_HZ or not np.isfinite(samples).all():

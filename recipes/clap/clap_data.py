@@ -76,7 +76,7 @@ class Ears:
         self.tagger = MusicnnTagger()
         self.tagger.load()
 
-    def hear(self, sound: Sound) -> dict[str, np.ndarray]:
+    def extract(self, sound: Sound) -> dict[str, np.ndarray]:
         """logits [3, 100], hidden [3, 400], plain [466], pitch [4, 12]."""
         import torch
 
@@ -117,7 +117,7 @@ def rendered(
     }
     if number % 4 == 0:
         about["numbers"] = numbers(sound.mono_at(RATE_HZ), tonal=False).plain()
-    return Clip(ears.hear(sound), about)
+    return Clip(ears.extract(sound), about)
 
 
 def _recorded(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -193,7 +193,7 @@ def windows_of(track: Track, ears: Ears) -> Iterator[Clip]:
             if len(cut) < frames or np.sqrt(np.mean(cut**2)) < SILENT_RMS:
                 continue
             sound = Sound(np.ascontiguousarray(cut.T), rate_hz)
-            yield Clip(ears.hear(sound), {**about, "segment": segment, "numbers": own})
+            yield Clip(ears.extract(sound), {**about, "segment": segment, "numbers": own})
 
 
 def _tags(path: Path) -> dict[str, str]:

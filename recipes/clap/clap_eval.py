@@ -148,9 +148,11 @@ def load_exam(cache: Path, split: str) -> tuple[Any, Any, Any]:
     return (real, abouts), (rendered, facts), rows
 
 
-def exam_of(loaded: tuple[Any, Any, Any], hear: Callable[[Any], np.ndarray], read: Texts) -> Exam:
+def exam_of(
+    loaded: tuple[Any, Any, Any], extract: Callable[[Any], np.ndarray], read: Texts
+) -> Exam:
     (real, abouts), (rendered, _), rows = loaded
-    return Exam(hear(real), hear(rendered), abouts, rows["tracks"], rows["pieces"], read)
+    return Exam(extract(real), extract(rendered), abouts, rows["tracks"], rows["pieces"], read)
 
 
 def x_realtime(model: ClapMiniMatch, clips: int = 12) -> Figure:
@@ -174,7 +176,7 @@ def figures(cache: Path | None = None, split: str = "test") -> dict[str, dict[st
     loaded = load_exam(cache, split)
     model, standin = ClapMiniMatch(cache), TagTextMatch(cache)
 
-    def hear(features: dict[str, np.ndarray]) -> np.ndarray:
+    def extract(features: dict[str, np.ndarray]) -> np.ndarray:
         logits, hidden = (features[n].mean(1, dtype=np.float32) for n in ("logits", "hidden"))
         return model.from_features(logits, hidden, measured(features))
 
@@ -182,7 +184,7 @@ def figures(cache: Path | None = None, split: str = "test") -> dict[str, dict[st
         return standin.z_scores(features["logits"].mean(1))
 
     found = {}
-    for name, figure in exam_of(loaded, hear, model.embed_text).figures().items():
+    for name, figure in exam_of(loaded, extract, model.embed_text).figures().items():
         found[_full(name)] = figure
     for name, figure in exam_of(loaded, hear_words, standin.embed_text).figures().items():
         found[f"{_full(name)}_standin"] = figure

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ...audio.sound import Sound
-from ...models.tags.tempo_key import hear_tonal
+from ...models.tags.tempo_key import estimate_tempo_key
 
 RATE_HZ = 22050
 SURE_KEY = 0.35  # key_confidence of `tonal.py` from which the key is stated
@@ -57,7 +57,7 @@ def numbers(samples: np.ndarray, tonal: bool) -> Numbers:
     if tonal:
         found, _ = librosa.beat.beat_track(onset_envelope=onset, sr=RATE_HZ, hop_length=512)
         tempo = float(np.atleast_1d(found)[0]) or None
-        heard = hear_tonal(Sound(samples[None], RATE_HZ))
+        heard = estimate_tempo_key(Sound(samples[None], RATE_HZ))
         key = heard.key if (heard.key_confidence or 0) > SURE_KEY else None
     low, high = np.percentile(level_db, [10, 95])
     return Numbers(

@@ -59,14 +59,14 @@ def main() -> None:
     found = sources(Path(registry.DEFAULT_CACHE).expanduser())
     tagger = MusicnnTagger()
     real = [
-        tagger.hear([sound])[0].logits
+        tagger.extract([sound])[0].logits
         for source in found
         if source.path is not None
         for sound in real_windows([source.path])
     ]
     scores = [source.score for source in found if source.score is not None]
     rendered = [
-        tagger.hear([rendered_window(scores, number)])[0].logits for number in range(RENDERED)
+        tagger.extract([rendered_window(scores, number)])[0].logits for number in range(RENDERED)
     ]
     logits = np.concatenate([real, rendered]).astype(np.float64)
     weights = np.repeat([0.5 / len(real), 0.5 / len(rendered)], [len(real), len(rendered)])

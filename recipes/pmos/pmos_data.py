@@ -41,7 +41,7 @@ def heard_path(part: Path) -> Path:
     return part.with_suffix(f".heard-{mini_features.VERSION}.npy")
 
 
-def hear(part: Path) -> None:
+def extract(part: Path) -> None:
     """Make the features float16 [n, C, N] of one labelled part, if they are not there.
 
     Raises ConfigError where the waves are gone (`labels.WAVES_KEPT`): the front end has changed.
@@ -67,7 +67,7 @@ def hear(part: Path) -> None:
     temporary.replace(path)
 
 
-def hear_all(folder: Path, split: str = "", workers: int = 1) -> None:
+def extract_all(folder: Path, split: str = "", workers: int = 1) -> None:
     """`hear` every labelled part (of one split) in `workers` processes, with a progress bar."""
     from tqdm import tqdm
 
@@ -75,11 +75,11 @@ def hear_all(folder: Path, split: str = "", workers: int = 1) -> None:
     with tqdm(total=len(todo), unit="part", desc="features", disable=not todo) as bar:
         if workers == 1:
             for part in todo:
-                hear(part)
+                extract(part)
                 bar.update()
         elif todo:
             with multiprocessing.get_context("spawn").Pool(workers) as pool:
-                for _ in pool.imap_unordered(hear, todo):
+                for _ in pool.imap_unordered(extract, todo):
                     bar.update()
 
 

@@ -21,7 +21,7 @@ from ...models.pmos.agreement import Measure, calibration, interval, pearson, rm
 from ...models.pmos.base import CEILING, EmbeddedPmos
 from . import labels
 from .labels import UNSEEN
-from .pmos_data import Examples, hear_all
+from .pmos_data import Examples, extract_all
 
 COMMAND = "make eval-models"
 GENRES = {  # of the held-out groups
@@ -172,7 +172,7 @@ def figures(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def test_table(cache: Path, model: EmbeddedPmos, workers: int = 2) -> pd.DataFrame:
     """The test set scored by `model`; labels that are not in `cache` are made."""
     folder = labels.run(cache, workers, ("test",))
-    hear_all(folder, "test")
+    extract_all(folder, "test")
     return scored(model.net, Examples(folder, "test", labelled=False))
 
 

@@ -28,7 +28,7 @@ from ...models.pmos.mini_features import CUES
 from ...models.pmos.mini_network import Heard, NetConfig, PmosNet
 from ..common.checkpointed import Checkpointed
 from . import labels
-from .pmos_data import DAMAGES, Batch, Examples, hear, hear_all
+from .pmos_data import DAMAGES, Batch, Examples, extract, extract_all
 from .pmos_eval import summary
 
 CLIPS, VERSIONS = 6, 4
@@ -166,8 +166,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     given = parser.parse_args()
-    folder = labels.run(given.cache, given.workers, then=hear)
-    hear_all(folder, workers=given.workers)  # parts labelled before, or heard by an older front end
+    folder = labels.run(given.cache, given.workers, then=extract)
+    extract_all(
+        folder, workers=given.workers
+    )  # parts labelled before, or heard by an older front end
     torch.set_num_threads(1)
     save(train_all(folder, given.seed), given.out, given.seed, lift=LIFT)
     print(f"wrote {given.out}; `make eval-models` measures it")

@@ -23,7 +23,7 @@ import torch
 
 from ...models.pmos.base import NARROW_HZ, WEIGHTS_16K, EmbeddedPmos
 from . import labels
-from .pmos_data import Examples, hear, hear_all, heard_path
+from .pmos_data import Examples, extract, extract_all, heard_path
 from .train_pmos import STAGE as WIDE_STAGE
 from .train_pmos import Stage, save, train, train_all
 from .visqol_fast import FastVisqol
@@ -67,7 +67,7 @@ def label_part(cache: Path, todo: tuple[str, int]) -> Path:
     np.save(path.with_suffix(".npy"), np.stack([labels.as_int16(wave) for wave in waves]))
     table.assign(visqol=visqol, similarity=similarity).to_parquet(path.with_suffix(".tmp"))
     path.with_suffix(".tmp").replace(path)
-    hear(path)  # its features are the mark that the part is whole
+    extract(path)  # its features are the mark that the part is whole
     path.with_suffix(".npy").unlink()  # the waves are quickly made again from those of labels.py
     return path
 
@@ -76,7 +76,7 @@ def label_all(cache: Path, workers: int, splits: tuple[str, ...] = tuple(PARTS))
     """Label what is missing, in `workers` processes, with a progress bar; gives the folder."""
     from tqdm import tqdm
 
-    labels.run(cache, workers, splits, then=hear)
+    labels.run(cache, workers, splits, then=extract)
     folder = folder_of(cache)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [(split, k) for split in splits for k in range(PARTS[split])]
@@ -109,7 +109,7 @@ def main() -> None:
     folder = label_all(given.cache, given.workers)
     torch.set_num_threads(1)
     wide = labels.folder_of(given.cache)
-    hear_all(wide, workers=given.workers)
+    extract_all(wide, workers=given.workers)
     net = train(
         Examples(folder, "train"), Examples(folder, "dev"), STAGE, given.seed,
         folder / f"checkpoint-{given.seed}-{STAGE.steps}.pt", train_all(wide, given.seed),

@@ -25,7 +25,7 @@ from ...audio.probe import probe
 from ...audio.sound import Sound
 from ...models.fetch.registry import DEFAULT_CACHE
 from ...models.tags.tagger import MusicnnTagger
-from ...models.tags.tempo_key import hear_tonal
+from ...models.tags.tempo_key import estimate_tempo_key
 from ..clap import clap_data
 from ..clap.clap_arrange import PIECE_S, arrange
 from ..clap.clap_styles import STYLES
@@ -141,9 +141,9 @@ def styled(first: int, cache: Path, fonts: tuple[Path, ...], ears: MusicnnTagger
         with np.load(part.with_suffix(".npz")) as kept:
             logits = list(kept["logits"])
     else:
-        hear, pool = clap_data.Ears(), clap_data.scores_by_split(cache)
+        extract, pool = clap_data.Ears(), clap_data.scores_by_split(cache)
         numbers = range(first, first + clap_data.PART)
-        clips = [clap_data.rendered("train", n, pool, fonts, hear) for n in numbers]
+        clips = [clap_data.rendered("train", n, pool, fonts, extract) for n in numbers]
         about, logits = [clip.about for clip in clips], [c.features["logits"] for c in clips]
     for number, (facts, heard) in enumerate(zip(about, logits, strict=True), first):
         yield Row(
@@ -177,7 +177,7 @@ def real(split: str, package: str, cache: Path, ears: MusicnnTagger) -> Iterator
 
 
 def _heard(row: Row, sound: Sound, ears: MusicnnTagger) -> Row:
-    heard = asdict(hear_tonal(sound))
+    heard = asdict(estimate_tempo_key(sound))
     return replace(row, probabilities=ears.probabilities([sound])[0], heard=heard)
 
 

@@ -30,7 +30,7 @@ from qamdt.benchmarks.training.quality_proof import (
 )
 from qamdt.models.pmos.base import EmbeddedPmos
 from qamdt.pipeline.dataset import Dataset
-from qamdt.recipes.pmos.pmos_data import hear_all
+from qamdt.recipes.pmos.pmos_data import extract_all
 from qamdt.recipes.pmos.references import Clip, Source
 from qamdt.schemas.errors import ConfigError, StoreError
 from qamdt.train.codec.center_crop import middles
@@ -194,7 +194,7 @@ def test_judges_are_held_against_labels(tmp_path: Path) -> None:
     """A judge that ranks as the labels do agrees, one that guesses does not; the second judge learns."""
     for split, first in (("train", 0), ("train", 2), ("train", 4), ("train", 6), ("dev", 0)):
         part(tmp_path, split, first)
-    hear_all(tmp_path)
+    extract_all(tmp_path)
     rows, mos = labelled(tmp_path, "train", 2)
     assert len(rows) == len(mos) == 16
     rows, mos = labelled(tmp_path, "train", 9)

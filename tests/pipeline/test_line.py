@@ -178,7 +178,7 @@ def test_batches_of_one_and_of_many_give_the_same_scores(curated: Dataset) -> No
     ):
         for clip in clips:
             (sound,) = read_windows(clip[0], [clip[1:3]])
-            (alone,) = listener.hear([sound])
+            (alone,) = listener.extract([sound])
             stored = clip[3] if column == "pmos" else clip[4]
             assert np.allclose(np.asarray(alone[column], float), stored, atol=tolerance), column
 

@@ -24,7 +24,7 @@ from qamdt.recipes.pmos.labels import (
     mended,
     plans,
 )  # fmt: skip
-from qamdt.recipes.pmos.pmos_data import DAMAGES, Examples, hear_all
+from qamdt.recipes.pmos.pmos_data import DAMAGES, Examples, extract_all
 from qamdt.recipes.pmos.references import SPLITS, Clip, Source
 from qamdt.recipes.pmos.train_pmos import Stage, Training
 from qamdt.recipes.pmos.train_pmos_16k import narrowed
@@ -90,7 +90,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("labels")
     for split, first in (("train", 0), ("train", 2), ("dev", 0)):
         part(made, split, first)
-    hear_all(made)
+    extract_all(made)
     return made
 
 
@@ -103,11 +103,11 @@ def test_examples_keep_rows_and_features_together(folder: Path, tmp_path: Path) 
     own = features(torch.from_numpy(waves[3:4].astype(np.float32) / 32768))
     torch.testing.assert_close(examples.features([11]), own, atol=5e-3, rtol=2e-3)
     before = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
-    hear_all(folder)
+    extract_all(folder)
     assert before == {p: p.stat().st_mtime_ns for p in folder.iterdir()}
     (tmp_path / "train-00000.parquet").write_bytes((folder / "train-00000.parquet").read_bytes())
     with pytest.raises(ConfigError, match="labelled again"):
-        hear_all(tmp_path)
+        extract_all(tmp_path)
     batch = examples.batch(2, 3, np.random.default_rng(0))
     assert batch.features.shape[0] == len(batch.mos) == 2 * 3 + 1
     assert (batch.mos == TOP).sum() >= 3  # every clip brings its clean version

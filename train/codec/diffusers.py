@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...audio import mel as front
 from ...models.fetch.hf_folder import find_folder, folder_digest, quiet
-from ...models.ref import somewhere
+from ...models.ref import require_path
 from ...schemas.errors import ModelError
 from .base import DOWN, MelCodec, Vocoder
 
@@ -36,7 +36,7 @@ class DiffusersCodec(MelCodec):
     def __init__(self, where: str, device: str = "cpu") -> None:
         """Raises WeightsMissing where a part is missing, ModelError where it is not such a codec."""
         self._folder = find_folder(
-            "codec diffusers", somewhere("diffusers", where, "FOLDER"),
+            "codec diffusers", require_path("diffusers", where, "FOLDER"),
             [f"{part}/config.json" for part in PARTS], [f"{part}/*" for part in PARTS],
             "a folder that holds vae/ and vocoder/ as diffusers saves them, or a hub name like "
             "cvssp/audioldm2-music",

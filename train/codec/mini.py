@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...models.ref import nowhere
+from ...models.ref import require_no_path
 from .base import GriffinLim, MelCodec, Vocoder
 from .mini_network import WEIGHTS, header, read_network
 
@@ -22,7 +22,7 @@ class EmbeddedCodec(MelCodec):
     def __init__(
         self, where: str | None = None, device: str = "cpu", weights: Path | None = None
     ) -> None:
-        nowhere("embedded", where or "")
+        require_no_path("embedded", where or "")
         self._weights, self.device = weights or WEIGHTS, device
         self.about = header(self._weights)
         self.digest = self.about.digest

@@ -28,7 +28,7 @@ from ...models.fetch.hf_folder import (
     folder_digest,
     quiet,
 )
-from ...models.ref import nowhere, somewhere
+from ...models.ref import require_no_path, require_path
 from ...schemas.errors import ModelError
 
 MAX_TOKENS = 128
@@ -69,7 +69,7 @@ class MiniLmText:
         self, where: str | None = None, device: str = "cpu", cache: Path | None = None
     ) -> None:
         """Raises WeightsMissing when it was not fetched."""
-        nowhere("embedded", where or "")
+        require_no_path("embedded", where or "")
         registry.path("minilm-l6-v2", cache)
         self.digest = registry.entry("minilm-l6-v2").digest[:16]
         self._cache = cache
@@ -94,7 +94,7 @@ class HfText:
         self, where: str, device: str = "cpu", least_vocabulary: int = LEAST_VOCABULARY
     ) -> None:
         """Raises WeightsMissing where there is no such model."""
-        somewhere(self.kind, where, "FOLDER")
+        require_path(self.kind, where, "FOLDER")
         self._folder = find_folder(
             f"text encoder {self.kind}", where, ["config.json"], WANTED,
             "a folder made by `save_pretrained` of model and tokenizer, or a hub name like "

@@ -56,7 +56,7 @@ class LatentListener:
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "codec"}
 
-    def hear(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
+    def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         import torch
 
         waves = [self._wave(sound) for sound in sounds]
@@ -126,10 +126,10 @@ def make_latents(
     sealed = None
     left = latent_job(dataset, config).total()
     if left and not call.dry_run:
-        call.say(f"latents: {left} clips to go; the scale is measured when none is left")
+        call.log(f"latents: {left} clips to go; the scale is measured when none is left")
     elif not call.dry_run:
         sealed = seal(dataset, job.outputs[0].fingerprint, measure)
-        call.say(_told(sealed, config))
+        call.log(_told(sealed, config))
     work(dataset, text_job(dataset, config), config.run, call)
     return sealed
 

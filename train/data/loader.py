@@ -157,7 +157,7 @@ class Loader:
             batch_sampler=_Plan(places(ahead, split, config, rank, world)),
             num_workers=workers,
             collate_fn=collate,
-            worker_init_fn=_calm,
+            worker_init_fn=_normed,
             pin_memory=pin,
             prefetch_factor=2 if workers else None,
         )
@@ -199,7 +199,7 @@ class _Plan:
         return self._planned
 
 
-def _calm(worker: int) -> None:
+def _normed(worker: int) -> None:
     """In a worker: one thread, and the signals that end a run are the trainer's to answer.
 
     SIGTERM, which schedulers send to every process, leaves it GRACE_S to finish the step.

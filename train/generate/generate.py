@@ -13,7 +13,7 @@ import numpy as np
 from ...audio.decode import decode_window
 from ...audio.mel import RATE_HZ
 from ...audio.probe import probe
-from ...pipeline.stage import Say
+from ...pipeline.stage import Log
 from ...schemas.errors import ConfigError
 from ..audio_config import AudioConfig
 from ..codec.base import name_of as codec_name
@@ -23,7 +23,7 @@ from .pipeline import Prompt, Studio, Take
 
 def make_sounds(
     run: Path, out: Path, prompts: Sequence[Prompt], config: AudioConfig,
-    init: Path | None = None, say: Say = print,
+    init: Path | None = None, log: Log = print,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Make `n` candidates of each prompt, seeds rising from its own; write the `best` of them, or all.
 
@@ -43,7 +43,7 @@ def make_sounds(
             takes = studio.ranked(takes)[: config.make.best]
         for take in takes:
             lines.append(_written(out, take, studio, config, init))
-            say(f"{out / lines[-1]['file']}  {_told(take)}")
+            log(f"{out / lines[-1]['file']}  {_told(take)}")
     write_list(out, lines)
     return lines
 

@@ -41,7 +41,7 @@ from .checkpoint import EMA, MODEL, OPTIMIZER, read_tensors, save, weights_file
 from .demos import generate, write_latents
 from .distributed import Processes
 from .ema import Ema
-from .metrics_log import Logbook
+from .metrics_log import MetricsLog
 from .optim import optimizer_of, rate_at, set_rate
 from .run_folder import held, where_it_ended, write_config
 from .signals import Stop
@@ -49,7 +49,7 @@ from .state_dicts import mean_of, moments_of, put_mean, put_moments, put_weights
 from .throughput import Speed
 from .validation import fixed_times, losses_at
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class Fit:
         mean = sum(losses.values()) / len(losses)
         return {"validation/mean": mean, **{f"validation/t{t}": x for t, x in losses.items()}}
 
-    def demo(self, log: Logbook) -> None:
+    def demo(self, log: MetricsLog) -> None:
         """Latents of a few prompts at several quality levels, into RUN/demos and the log."""
         watch = self.config.watch
         clips = self.held_out if len(self.held_out) else self.train
@@ -202,7 +202,7 @@ def fit(
     until: int | None = None,
     init: Path | None = None,
     quiet: bool = False,
-    say: Say | None = None,
+    log: Log | None = None,
 ) -> Outcome:
     """Train into the folder `run`, or go on with it, up to step `until` (default: config's steps).
 
@@ -216,11 +216,11 @@ def fit(
         state.go_on(init)
         end = min(until or config.fit.steps, config.fit.steps)
         speed = Speed(config, state.step, end, processes.world, quiet or not processes.first)
-        tell = say or speed.say
-        _introduce(state, end, tell)
+        log = log or speed.log
+        _introduce(state, end, log)
         if processes.first:
             write_config(run, config)
-        log = Logbook(run, config.watch, state.step, to_plain(config), processes.first)
+        metrics_log = MetricsLog(run, config.watch, state.step, to_plain(config), processes.first)
         batches = Loader(
             state.folder, config, state.objective, state.sampler, state.train, processes.rank,
             processes.world, pin=processes.device.type == "cuda",
@@ -236,14 +236,14 @@ def fit(
                     recent, steps = torch.zeros_like(recent), 0
                     numbers = speed.numbers(loss, float(norm), state.sampler.epochs)
                     numbers["lr"] = state.optimizer.param_groups[0]["lr"]
-                    log.scalars(state.step, numbers)
-                    tell(speed.sentence())
+                    metrics_log.scalars(state.step, numbers)
+                    log(speed.sentence())
                 if _due(state.step, config.watch.validate_every) and len(state.held_out):
                     measured = state.validate()
-                    log.scalars(state.step, measured)
-                    tell(f"step {state.step}: " + _sentence(measured))
+                    metrics_log.scalars(state.step, measured)
+                    log(f"step {state.step}: " + _sentence(measured))
                 if _due(state.step, config.watch.demo_every):
-                    state.demo(log)
+                    state.demo(metrics_log)
                 if _due(state.step, config.watch.save_every) and state.step < end:
                     _finite(processes.mean(total + 0 * norm), state.step)
                     state.save()
@@ -253,20 +253,20 @@ def fit(
         finally:
             batches.close()
             speed.close()
-            log.close()
+            metrics_log.close()
         code = stop.exit_code
     return Outcome(state.step, loss, code)
 
 
-def _introduce(state: Fit, end: int, say: Say) -> None:
+def _introduce(state: Fit, end: int, log: Log) -> None:
     folder, count = state.folder, sum(p.numel() for p in state.network.parameters())
-    say("; ".join(f"{name} {n}" for name, n in sorted(folder.funnel.items())))
-    say(
+    log("; ".join(f"{name} {n}" for name, n in sorted(folder.funnel.items())))
+    log(
         f"{len(state.train)} clips to train on, {len(state.held_out)} for validation; "
         f"{count / 1e6:.2f} M parameters on {state.on.named}"
     )
     if state.step:
-        say(f"goes on after step {state.step} of {end}")
+        log(f"goes on after step {state.step} of {end}")
 
 
 def _finite(loss: float, step: int) -> float:

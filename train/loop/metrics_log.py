@@ -23,7 +23,7 @@ from ..config import WatchConfig
 LOG = "log.jsonl"
 
 
-class Logbook:
+class MetricsLog:
     """Writes nothing where `active` is false (all processes but the first)."""
 
     def __init__(

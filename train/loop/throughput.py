@@ -84,7 +84,7 @@ class Speed:
             f" {_duration(left)} left{bad}"
         )
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """A line that does not break the bar."""
         if not self._quiet:
             tqdm.write(line, file=sys.stdout)

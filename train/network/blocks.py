@@ -22,13 +22,13 @@ from torch.nn import functional as F
 from .attention import attend, attend_masked
 from .config import ModelConfig
 from .linear import Linear, linear
-from .positions import turn
-from .recompute import made_again
+from .positions import rotate
+from .recompute import recomputed
 
 NORM_EPS = 1e-6
 
 
-class Told(NamedTuple):
+class Conditioning(NamedTuple):
     """What every block is told: time [B, 6, D], text [B, S, D], text_mask bool [B, S]."""
 
     time: Tensor
@@ -46,12 +46,12 @@ def gated(x: Tensor, gate: Tensor, heard: Tensor) -> Tensor:
     return torch.addcmul(x, gate, heard)
 
 
-def turned(
+def rotated(
     q: Tensor, k: Tensor, q_scale: Tensor | None, k_scale: Tensor | None,
     q_rotary: Tensor | None, k_rotary: Tensor | None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Queries and keys [B, N, H, d], normalised and rotated where asked for."""
-    return turn(q, q_scale, q_rotary, NORM_EPS), turn(k, k_scale, k_rotary, NORM_EPS)
+    return rotate(q, q_scale, q_rotary, NORM_EPS), rotate(k, k_scale, k_rotary, NORM_EPS)
 
 
 class SelfAttention(nn.Module):
@@ -68,26 +68,26 @@ class SelfAttention(nn.Module):
 
     def forward(
         self, x: Tensor, shift: Tensor, scale: Tensor, rotary: Tensor | None,
-        asking: int | None = None, heard: int | None = None,
+        n_queries: int | None = None, heard: int | None = None,
     ) -> Tensor:  # fmt: skip
         """Of the modulated norm of x [B, N, D]; only the first `asking` ask, the first `heard` answer."""
-        with made_again(modulated, x, shift, scale) as calm:
-            q, k, v = self.project(calm, asking)
+        with recomputed(modulated, x, shift, scale) as normed:
+            q, k, v = self.project(normed, n_queries)
         if self.q_scale is None and rotary is None:
             return self.out(attend(q, k, v, heard))
-        asks = None if rotary is None else rotary[:, :, :asking]
-        with made_again(turned, q, k, self.q_scale, self.k_scale, asks, rotary) as (q, k):
+        asks = None if rotary is None else rotary[:, :, :n_queries]
+        with recomputed(rotated, q, k, self.q_scale, self.k_scale, asks, rotary) as (q, k):
             answer = attend(q, k, v, heard)
         return self.out(answer)
 
-    def project(self, x: Tensor, asking: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, n_queries: int | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [B, n, H, d], keys and values [B, N, H, d]."""
         b, width = x.shape[0], x.shape[2]
-        if asking is None:
+        if n_queries is None:
             q, k, v = self.qkv(x).view(b, -1, 3, self.heads, width // self.heads).unbind(2)
             return q, k, v
         weight, bias = self.qkv.weight, self.qkv.bias
-        q = linear(x[:, :asking], weight[:width], bias[:width])
+        q = linear(x[:, :n_queries], weight[:width], bias[:width])
         kv = linear(x, weight[width:], bias[width:])
         k, v = kv.view(b, -1, 2, self.heads, width // self.heads).unbind(2)
         return q.view(b, -1, self.heads, width // self.heads), k, v
@@ -128,11 +128,11 @@ class FeedForward(nn.Module):
         """Of the modulated norm of x [B, N, D]."""
         if self.lean:
             own = self.inside.weight, self.inside.bias
-            with made_again(self.active, x, shift, scale, *own) as active:
+            with recomputed(self.active, x, shift, scale, *own) as active:
                 return self.out(active)
-        with made_again(modulated, x, shift, scale) as calm:
-            inside = self.inside(calm)
-        with made_again(self.activation, inside) as active:
+        with recomputed(modulated, x, shift, scale) as normed:
+            inside = self.inside(normed)
+        with recomputed(self.activation, inside) as active:
             return self.out(active)
 
     def active(
@@ -176,16 +176,16 @@ class Block(nn.Module):
         self.table = nn.Parameter(torch.zeros(6, config.width))
 
     def forward(
-        self, x: Tensor, told: Told, rotary: Tensor | None, skip: Tensor | None = None,
-        asking: int | None = None, heard: int | None = None,
+        self, x: Tensor, told: Conditioning, rotary: Tensor | None, skip: Tensor | None = None,
+        n_queries: int | None = None, heard: int | None = None,
     ) -> Tensor:  # fmt: skip
         """x [B, N, D] -> [B, N, D]; or the first `asking` tokens alone, who hear the first `heard`."""
         if self.join is not None and skip is not None:
             x = self.join(x, skip)
         parts = (self.table + told.time).chunk(6, 1)
         shift1, scale1, gate1, shift2, scale2, gate2 = parts  # [B, 1, D] each
-        answer = self.attention(x, shift1, scale1, rotary, asking, heard)
-        with made_again(gated, x if asking is None else x[:, :asking], gate1, answer) as x:
+        answer = self.attention(x, shift1, scale1, rotary, n_queries, heard)
+        with recomputed(gated, x if n_queries is None else x[:, :n_queries], gate1, answer) as x:
             read = self.cross(x, told.text, told.text_mask)
         x = x + read
         return gated(x, gate2, self.feed_forward(x, shift2, scale2))

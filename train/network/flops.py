@@ -64,14 +64,14 @@ def flops(config: ModelConfig, text_tokens: int = 64, gamma: float = 0.0) -> Flo
     return Flops(float(total))
 
 
-def _block(config: ModelConfig, asking: int, heard: int, text: int, skip: bool = False) -> int:
+def _block(config: ModelConfig, n_queries: int, heard: int, text: int, skip: bool = False) -> int:
     """A block where `asking` of the `heard` tokens ask."""
     d = config.width
-    products = (asking + 2 * heard) * d * d + asking * d * d  # q, k, v, out
-    products += 2 * asking * d * d + 2 * text * d * d  # cross: q, out; k, v
-    products += asking * d * config.inner * (3 if config.ffn == "swiglu" else 2)
-    products += 2 * asking * d * d * skip
-    attention = 2 * asking * d * (heard + text)  # scores, and their mean of values
+    products = (n_queries + 2 * heard) * d * d + n_queries * d * d  # q, k, v, out
+    products += 2 * n_queries * d * d + 2 * text * d * d  # cross: q, out; k, v
+    products += n_queries * d * config.inner * (3 if config.ffn == "swiglu" else 2)
+    products += 2 * n_queries * d * d * skip
+    attention = 2 * n_queries * d * (heard + text)  # scores, and their mean of values
     return 2 * (products + attention)
 
 

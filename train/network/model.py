@@ -21,14 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .blocks import Block, FeedForward, Told, modulated
+from .blocks import Block, Conditioning, FeedForward, modulated
 from .config import ModelConfig
 from .linear import Linear
 from .masking import Mask
 from .patches import Patches
 from .positions import rotary_table, sincos_table
-from .quality import QualityLadder
-from .recompute import made_again
+from .quality import QualityEmbedding
+from .recompute import recomputed
 
 TIME_WIDTH = 256
 ROUND = (
@@ -63,8 +63,8 @@ class Final(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         shift, scale = (self.table + time[:, None]).chunk(2, 1)
-        with made_again(modulated, x, shift, scale) as calm:
-            return self.out(calm)
+        with recomputed(modulated, x, shift, scale) as normed:
+            return self.out(normed)
 
 
 class QAMDT(nn.Module):
@@ -83,7 +83,7 @@ class QAMDT(nn.Module):
         width = config.width
         self.patches = Patches(config)
         self.embed = Linear(config.patch_size, width)
-        self.quality = QualityLadder(width)
+        self.quality = QualityEmbedding(width)
         self.text = Linear(config.text_width, width)
         self.time = TimeEmbedding(width)
         self.time_to_blocks = Linear(width, 6 * width)
@@ -144,7 +144,7 @@ class QAMDT(nn.Module):
         mask       what the encoder does not see; None: nothing
         """
         time, dtype = self.time(t), self.embed.weight.dtype
-        told = Told(
+        told = Conditioning(
             self.time_to_blocks(F.silu(time)).view(len(t), 6, -1),
             self.text(text.to(dtype)),
             text_mask,
@@ -166,7 +166,7 @@ class QAMDT(nn.Module):
         return self.patches.join(self.final(x[:, 1:], time))
 
     def _encode(
-        self, x: Tensor, told: Told, rotary: Tensor | None, heard: int | None = None
+        self, x: Tensor, told: Conditioning, rotary: Tensor | None, heard: int | None = None
     ) -> Tensor:
         skips = []
         for block in self.encoder_in:
@@ -177,7 +177,7 @@ class QAMDT(nn.Module):
         return x
 
     def _encode_visible(
-        self, whole: Tensor, told: Told, rotary: Tensor | None, keep: Tensor
+        self, whole: Tensor, told: Conditioning, rotary: Tensor | None, keep: Tensor
     ) -> Tensor:
         """[q; X] -> [q; visible], [B, 1 + K, D], of the quality and the visible tokens alone."""
         length = 1 + keep.shape[1]
@@ -192,7 +192,9 @@ class QAMDT(nn.Module):
             return x
         return x + F.pad(self.decoder_position, (0, 0, 1, 0))  # the quality token has no place
 
-    def _interpolate(self, x: Tensor, told: Told, rotary: Tensor | None, mask: Mask) -> Tensor:
+    def _interpolate(
+        self, x: Tensor, told: Conditioning, rotary: Tensor | None, mask: Mask
+    ) -> Tensor:
         """[q; visible] -> [q; X]: masked places and q take the side block's output, visible stay.
 
         The block's tokens stand as [q; masked; visible], and only the first two ask: what the others
@@ -205,8 +207,8 @@ class QAMDT(nn.Module):
         x = torch.cat([x[:, :1], fill, x[:, 1:]], 1)
         if self.decoder_position is not None:
             x = x + F.pad(self.decoder_position[order], (0, 0, 1, 0))
-        asking = min(x.shape[1], 1 + masked + -(1 + masked) % ROUND)
-        filled = self._run(self.side, x, told, _pick_rotary(rotary, order), None, asking)
+        n_queries = min(x.shape[1], 1 + masked + -(1 + masked) % ROUND)
+        filled = self._run(self.side, x, told, _pick_rotary(rotary, order), None, n_queries)
         x = torch.cat([filled[:, : 1 + masked], x[:, 1 + masked :]], 1)
         return _pick(x, (mask.restore + masked) % self.config.patches)
 

@@ -38,7 +38,7 @@ def rotary_table(config: ModelConfig) -> Tensor:
     return torch.stack([angles.cos(), angles.sin()]).float()
 
 
-class _Turn(torch.autograd.Function):
+class _Rotation(torch.autograd.Function):
     """RMS norm with a scale, then rotation, in few passes over x; forward keeps x alone."""
 
     @staticmethod
@@ -88,13 +88,13 @@ def _tables(x: Tensor, rotary: Tensor | None) -> tuple[Tensor, Tensor]:
     return cos, sin
 
 
-def turn(x: Tensor, scale: Tensor | None, rotary: Tensor | None, eps: float = 1e-6) -> Tensor:
+def rotate(x: Tensor, scale: Tensor | None, rotary: Tensor | None, eps: float = 1e-6) -> Tensor:
     """Queries or keys [B, N, H, d], RMS-normalised if there is a scale [d], rotated if there are angles.
 
     Pair (i, i + d/2) turns by the angle of rotary [2, B or 1, N, d/2]: (a cos - b sin, b cos + a sin).
     """
     if not torch.compiler.is_compiling():
-        return _Turn.apply(x, scale, rotary, eps)
+        return _Rotation.apply(x, scale, rotary, eps)
     if scale is not None:
         x = F.rms_norm(x, x.shape[-1:], scale, eps)
     cos, sin = _tables(x, rotary)

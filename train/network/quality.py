@@ -18,7 +18,7 @@ from ...schemas.errors import ConfigError
 LEVELS = 5  # 1..5, 5 is best
 
 
-class QualityLadder(nn.Module):
+class QualityEmbedding(nn.Module):
     """`forward(quality float [B]) -> [B, D]`; 1..5, or NaN or 0 for the null vector.
 
     Values beyond the ends are the ends: `check_quality` is for what a user gave.

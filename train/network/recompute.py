@@ -77,14 +77,14 @@ class _Made(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         recipe: _Recipe = ctx.recipe
         outputs, inputs = recipe.again(), recipe.inputs or []
-        asking = [t for t in inputs if t is not None and t.requires_grad]
-        found = iter(torch.autograd.grad(outputs, asking, grads))
+        n_queries = [t for t in inputs if t is not None and t.requires_grad]
+        found = iter(torch.autograd.grad(outputs, n_queries, grads))
         recipe.inputs = recipe.outputs = None
         return None, *(next(found) if t is not None and t.requires_grad else None for t in inputs)
 
 
 @contextmanager
-def made_again(function: Callable[..., Made], *inputs: Tensor | None) -> Iterator[Any]:
+def recomputed(function: Callable[..., Made], *inputs: Tensor | None) -> Iterator[Any]:
     """`function(*inputs)`; what is computed from it inside the context keeps the inputs instead.
 
     `function` is pure, all tensors that it uses are inputs, and its outputs are new tensors.

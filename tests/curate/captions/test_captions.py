@@ -169,7 +169,7 @@ def test_answers_that_fail_are_rows_and_tried_again_on_demand(tmp_path: Path) ->
     with chat_server(merged_by_server) as (again, _):
         address = Config().override("models", {"llm": again})
         assert address.models.llm != llm, "another port, the same model: the same answers"
-        refine(dataset, again, Call(quiet=True, retry_errors=True, say=lambda line: None), rho2="1")
+        refine(dataset, again, Call(quiet=True, retry_errors=True, log=lambda line: None), rho2="1")
     assert rows(dataset, "SELECT count(*) FROM answers WHERE status = 'error'") == [(0,)]
     assert any(row["caption_from"] == "merged" for row in final(dataset).values())
 
@@ -190,7 +190,7 @@ def test_stopped_and_resumed_is_as_never_stopped(tmp_path: Path) -> None:
     with chat_server(merged_by_server) as (llm, _):
         refine(whole, llm)
         for limit in (3, 9, None):
-            refine(parts, llm, Call(limit, quiet=True, say=lambda line: None))
+            refine(parts, llm, Call(limit, quiet=True, log=lambda line: None))
     ours, theirs = final(whole), final(parts)
     for k in ours:
         same = {c: v for c, v in ours[k].items() if c not in ("path", "clip_id")}

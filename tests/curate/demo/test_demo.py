@@ -207,7 +207,7 @@ def test_copies_are_copies(small: Path) -> None:
 
 
 def test_curation_finds_what_was_planted(small: Path, tmp_path: Path) -> None:
-    dataset, call = Dataset(tmp_path / "data"), Call(quiet=True, say=lambda line: None)
+    dataset, call = Dataset(tmp_path / "data"), Call(quiet=True, log=lambda line: None)
     config = Config().override("score", {"only": ("signal",)})
     with dataset.lock():
         stations.ingest(dataset, small / "manifest.jsonl", config, call)

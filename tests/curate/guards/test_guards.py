@@ -18,11 +18,11 @@ from qamdt.curate.guards.language import is_english
 from qamdt.curate.guards.rules import text_guards, too_long
 from qamdt.curate.guards.sources import (
     Sources,
+    file_tags,
     names_in,
     other_tempo,
     says_vocals,
     source_guards,
-    told_by_file,
 )
 from qamdt.curate.guards.tokens import Estimate
 from qamdt.models.clap.sentence_embedder import SentenceEmbedder
@@ -61,7 +61,7 @@ def sources_of(original: str, facts: str) -> Sources:
     """What refine would hold an answer to."""
     bpm = re.search(r"around (\d+) BPM", facts)
     pace = {"Slow": 70.0, "Fast": 150.0}.get(facts.split()[0])
-    told = told_by_file(original)
+    told = file_tags(original)
     return Sources(
         texts=(original, facts),
         original=original,

@@ -133,7 +133,7 @@ def test_errors_are_done_until_they_are_asked_for_again(tmp_path: Path) -> None:
     config = Config().override("ingest", {"window_s": 2.0})
     with dataset.lock():
         assert stations.ingest(dataset, source, config, QUIET).rows == 0
-        retry = stations.Call(retry_errors=True, quiet=True, say=lambda line: None)
+        retry = stations.Call(retry_errors=True, quiet=True, log=lambda line: None)
         assert stations.ingest(dataset, source, config, retry).rows == 1
     (source / "a.json").unlink()
     with dataset.lock():

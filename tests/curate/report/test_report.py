@@ -24,7 +24,7 @@ from qamdt.schemas.errors import StoreError
 from qamdt.schemas.tables import Caption, Pmos, Signal
 
 ODD = '<b>it\'s "odd"</b> & {{ 7 * 7 }}'
-CALL = stations.Call(quiet=True, say=lambda line: None)
+CALL = stations.Call(quiet=True, log=lambda line: None)
 VOID = {"meta", "br"}
 
 

@@ -63,10 +63,10 @@ def test_a_shift_adds_its_square(n: int) -> None:
 def test_scale_squares_and_rotation_changes_nothing(n: int) -> None:
     a, b = rows(n, 24), rows(60, 24, seed=1)
     plain = frechet_distance(gaussian(a), gaussian(b))
-    turn = simulate.rotation(24, 3)
+    rotate = simulate.rotation(24, 3)
     assert frechet_distance(gaussian(3 * a), gaussian(3 * b)) == pytest.approx(9 * plain, rel=1e-11)
-    turned = frechet_distance(gaussian(a @ turn), gaussian(b @ turn))
-    assert turned == pytest.approx(plain, rel=1e-10)
+    rotated = frechet_distance(gaussian(a @ rotate), gaussian(b @ rotate))
+    assert rotated == pytest.approx(plain, rel=1e-10)
 
 
 def test_order_of_rows_is_nothing() -> None:

@@ -45,10 +45,10 @@ def test_kad_by_hand() -> None:
 
 def test_kad_is_the_same_far_from_the_origin_and_turned() -> None:
     x, y = normal(60, 8), normal(50, 8, 1) * 1.2
-    turn = np.linalg.qr(normal(8, 8, 3))[0]
+    rotate = np.linalg.qr(normal(8, 8, 3))[0]
     plain = kad(x, y).value
     assert kad(x + 1000, y + 1000).value == pytest.approx(plain, rel=1e-7)
-    assert kad(x @ turn, y @ turn).value == pytest.approx(plain, rel=1e-9)
+    assert kad(x @ rotate, y @ rotate).value == pytest.approx(plain, rel=1e-9)
     assert kad(x[::-1], y[::-1]).value == pytest.approx(plain, rel=1e-9)
 
 

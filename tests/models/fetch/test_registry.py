@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from qamdt.models.fetch import registry
 from qamdt.models.fetch.hf_folder import folder_digest
-from qamdt.models.ref import ModelRef, nowhere, resolve, somewhere
+from qamdt.models.ref import ModelRef, require_no_path, require_path, resolve
 from qamdt.schemas.errors import ConfigError, ModelError, WeightsMissing
 
 
@@ -45,11 +45,11 @@ def test_resolve_opens_by_kind() -> None:
 
 
 def test_a_place_is_neither_forgotten_nor_superfluous() -> None:
-    nowhere("embedded", "")
+    require_no_path("embedded", "")
     with pytest.raises(ConfigError, match="takes no"):
-        nowhere("embedded", "x")
+        require_no_path("embedded", "x")
     with pytest.raises(ConfigError, match="clap@FOLDER"):
-        somewhere("clap", "", "FOLDER")
+        require_path("clap", "", "FOLDER")
 
 
 def test_every_fetched_model_is_here_and_intact() -> None:

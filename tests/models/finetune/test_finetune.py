@@ -56,7 +56,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def quietly(labels: Path, init: Path, out: Path, config: FinetuneConfig, **more: Any) -> dict:
-    return finetune(labels, init, out, config, say=lambda line: None, **more)
+    return finetune(labels, init, out, config, log=lambda line: None, **more)
 
 
 @pytest.mark.parametrize("kind", THREE)
@@ -137,7 +137,7 @@ def test_an_out_folder_is_never_taken_from_another(
     config, out = dataclasses.replace(QUICK, epochs=1), tmp_path / "mine"
     first = quietly(few, encoder, out, config)
     said: list[str] = []
-    assert finetune(few, encoder, out, config, say=said.append) == first
+    assert finetune(few, encoder, out, config, log=said.append) == first
     assert "made already" in said[0]
     other = dataclasses.replace(config, loss="huber")
     with pytest.raises(ConfigError, match=r"differs in loss \(was l1\).*--fresh"):

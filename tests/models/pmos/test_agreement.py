@@ -31,8 +31,8 @@ def test_known_answers() -> None:
     """Perfect, opposite, shifted, and one worked by hand."""
     line = table([1, 2, 3, 4], [1, 2, 3, 4])
     assert [m(line) for m in (pearson, spearman, kendall, rmse)] == pytest.approx([1, 1, 1, 0])
-    turned = line.assign(score=-line["score"])
-    assert [m(turned) for m in (pearson, spearman, kendall)] == pytest.approx([-1, -1, -1])
+    rotated = line.assign(score=-line["score"])
+    assert [m(rotated) for m in (pearson, spearman, kendall)] == pytest.approx([-1, -1, -1])
     assert rmse(line.assign(score=line["score"] + 0.5)) == pytest.approx(0.5)
     by_hand = table([1, 2, 3], [2, 1, 1])
     assert spearman(by_hand) == pytest.approx(-math.sqrt(3) / 2)

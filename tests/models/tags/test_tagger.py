@@ -200,7 +200,7 @@ def test_the_front_end_is_librosas() -> None:
 
 
 def test_real_weights_give_the_published_logits(tagger: MusicnnTagger) -> None:
-    (heard,) = tagger.hear([Sound(chirp()[None], RATE_HZ)])
+    (heard,) = tagger.extract([Sound(chirp()[None], RATE_HZ)])
     np.testing.assert_allclose(heard.logits[:8], PUBLISHED["MSD"], atol=2e-4)
     np.testing.assert_allclose(heard.logits[50:58], PUBLISHED["MTT"], atol=2e-4)
 
@@ -218,7 +218,7 @@ def test_a_word_known_twice_gets_the_mean(tagger: MusicnnTagger) -> None:
     sound = some_music(0)
     row = tagger.probabilities([sound])[0]
     both = [i for i, label in enumerate(tagger.labels) if label == "guitar"]
-    (heard,) = tagger.hear([sound])
+    (heard,) = tagger.extract([sound])
     assert len(both) == 2
     assert row[tagger.names.index("guitar")] == pytest.approx(heard.probabilities[both].mean())
     assert row.dtype == np.float32 and row.min() >= 0 and row.max() <= 1
@@ -242,7 +242,7 @@ def test_batch_mates_change_nothing(tagger: MusicnnTagger) -> None:
 def test_the_batched_path_gives_the_same(tagger: MusicnnTagger) -> None:
     """What a GPU does, patches of many sounds at once, differs by rounding alone."""
     sounds = [some_music(i, duration_s) for i, duration_s in enumerate((3.2, 1.0, 6.5))]
-    one_by_one = [heard.logits for heard in tagger.hear(sounds)]
+    one_by_one = [heard.logits for heard in tagger.extract(sounds)]
     np.testing.assert_allclose([h.logits for h in tagger._run(sounds)], one_by_one, atol=1e-4)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qamdt.audio.sound import Sound
-from qamdt.models.tags.tempo_key import KEYS, NAMES, Tonal, hear_tonal
+from qamdt.models.tags.tempo_key import KEYS, NAMES, Tonal, estimate_tempo_key
 
 RATE_HZ = 44100
 MAJOR = (0, 4, 7, 0, 5, 9, 7, 11, 2, 0, 4, 7)  # degrees that state the key
@@ -39,7 +39,7 @@ def melody(tonic: int, degrees: tuple[int, ...], gain: float = 0.2) -> Sound:
 @pytest.mark.parametrize("bpm", [60, 120, 176])
 def test_clicks_have_their_tempo(bpm: float) -> None:
     """To 2%, up to a factor of two."""
-    heard = hear_tonal(clicks(bpm))
+    heard = estimate_tempo_key(clicks(bpm))
     assert heard.tempo_bpm is not None and heard.tempo_confidence is not None
     octaves = np.log2(heard.tempo_bpm / bpm)
     assert abs(octaves - round(octaves)) < np.log2(1.02) and abs(octaves) < 1.1
@@ -48,19 +48,22 @@ def test_clicks_have_their_tempo(bpm: float) -> None:
 
 @pytest.mark.parametrize("tonic", range(0, 12, 3))
 def test_melodies_have_their_key(tonic: int) -> None:
-    assert hear_tonal(melody(tonic, MAJOR)).key == f"{NAMES[tonic]} major"
-    assert hear_tonal(melody(tonic, MINOR)).key == f"{NAMES[tonic]} minor"
+    assert estimate_tempo_key(melody(tonic, MAJOR)).key == f"{NAMES[tonic]} major"
+    assert estimate_tempo_key(melody(tonic, MINOR)).key == f"{NAMES[tonic]} minor"
 
 
 def test_a_key_is_surer_of_a_scale_than_of_noise() -> None:
     rng = np.random.default_rng(1)
     noise = Sound(0.1 * rng.standard_normal((2, 10 * RATE_HZ)).astype(np.float32), RATE_HZ)
-    assert (hear_tonal(noise).key_confidence or 0) < 0.5
-    assert (hear_tonal(melody(0, MAJOR)).key_confidence or 0) > 0.5
+    assert (estimate_tempo_key(noise).key_confidence or 0) < 0.5
+    assert (estimate_tempo_key(melody(0, MAJOR)).key_confidence or 0) > 0.5
 
 
 def test_loudness_changes_nothing() -> None:
-    soft, loud = hear_tonal(melody(2, MAJOR, 0.02)), hear_tonal(melody(2, MAJOR, 0.4))
+    soft, loud = (
+        estimate_tempo_key(melody(2, MAJOR, 0.02)),
+        estimate_tempo_key(melody(2, MAJOR, 0.4)),
+    )
     assert soft.key == loud.key
     assert soft.key_confidence == pytest.approx(loud.key_confidence, abs=1e-3)
 
@@ -69,9 +72,9 @@ def test_loudness_changes_nothing() -> None:
     "samples", [np.zeros((2, 5 * RATE_HZ)), np.full((1, 5 * RATE_HZ), np.nan), np.zeros((1, 100))]
 )
 def test_nothing_heard_is_none(samples: np.ndarray) -> None:
-    assert hear_tonal(Sound(samples.astype(np.float32), RATE_HZ)) == Tonal()
+    assert estimate_tempo_key(Sound(samples.astype(np.float32), RATE_HZ)) == Tonal()
 
 
 def test_the_answer_is_the_same_again() -> None:
-    assert hear_tonal(clicks(100)) == hear_tonal(clicks(100))
+    assert estimate_tempo_key(clicks(100)) == estimate_tempo_key(clicks(100))
     assert len(set(KEYS)) == 24

@@ -25,7 +25,7 @@ from qamdt.train.data.latents_stage import latent_frames, latent_job, make_laten
 from qamdt.train.data.text_states_stage import prompts_of
 from qamdt.train.data.training_set import TrainingSet
 
-QUIET = Call(quiet=True, say=lambda line: None)
+QUIET = Call(quiet=True, log=lambda line: None)
 CAPTIONS = ("slow piano", "fast drums")
 
 
@@ -91,7 +91,7 @@ def test_stopped_and_resumed_is_the_same(
 ) -> None:
     judge(ingested, CAPTIONS)
     said: list[str] = []
-    first = Call(limit=3, quiet=True, say=said.append)
+    first = Call(limit=3, quiet=True, log=said.append)
     assert _make(ingested, config, first) is None
     assert any("to go; the scale is measured when none is left" in line for line in said)
     assert {r["scale"] for r in _rows(ingested)} == {None}
@@ -180,7 +180,7 @@ def test_sealing_goes_on_where_it_was_stopped(ingested: Dataset, config: AudioCo
     """A part without the scale gets the one of the others; two scales are refused."""
     judge(ingested, CAPTIONS)
     for limit in (3, 6, None):
-        _make(ingested, config, Call(limit=limit, quiet=True, say=lambda line: None))
+        _make(ingested, config, Call(limit=limit, quiet=True, log=lambda line: None))
     fingerprint = latent_job(ingested, config).outputs[0].fingerprint
     parts = ingested.parts("latents", fingerprint)
     assert len(parts) > 1

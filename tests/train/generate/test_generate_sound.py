@@ -252,7 +252,7 @@ def test_variation_keeps_what_the_strength_leaves(run: Path, config: AudioConfig
 def test_files_say_what_made_them(run: Path, config: AudioConfig, tmp_path: Path) -> None:
     prompts = [Prompt("Slow piano, rain!", 5.0, 3), Prompt("drums", 1.0, 3)]
     lines = make_sounds(
-        run, tmp_path, prompts, _with(config, n=2, format="flac"), say=lambda s: None
+        run, tmp_path, prompts, _with(config, n=2, format="flac"), log=lambda s: None
     )
     assert [line["file"] for line in lines] == [
         "slow-piano-rain-q5-s3.flac", "slow-piano-rain-q5-s4.flac", "drums-q1-s3.flac",
@@ -278,7 +278,7 @@ def test_the_best_of_n_are_those_most_similar(
     ranked = studio.ranked(list(studio.takes(candidates)))
     near = [t.similarity for t in ranked]
     assert near == sorted(near, reverse=True)  # type: ignore[type-var]
-    lines = make_sounds(run, tmp_path, candidates[:1], wide, say=lambda s: None)
+    lines = make_sounds(run, tmp_path, candidates[:1], wide, log=lambda s: None)
     assert [line["seed"] for line in lines] == [t.prompt.seed for t in ranked[:2]]
     assert len(list(tmp_path.glob("*.wav"))) == 2
     with pytest.raises(ConfigError, match="best"):

@@ -111,7 +111,7 @@ def test_a_signal_finishes_the_step_saves_and_is_told_by_the_exit_code(
         return say
 
     before = signal.getsignal(number)
-    outcome = fit(dataset, tmp_path / "run", config, say=stopper("6"))
+    outcome = fit(dataset, tmp_path / "run", config, log=stopper("6"))
     assert (outcome.step, outcome.exit_code) == (6, code)
     assert latest(tmp_path / "run").step == 6
     assert signal.getsignal(number) is before
@@ -194,7 +194,7 @@ def test_the_log_holds_validation_at_fixed_t_and_demos_at_each_level(
 def test_mfu_is_told_where_a_peak_is_given(dataset: Dataset, tmp_path: Path) -> None:
     said: list[str] = []
     config = tiny(watch={"peak_tflops": 0.1}, fit={"steps": 5})
-    fit(dataset, tmp_path, config, say=said.append)
+    fit(dataset, tmp_path, config, log=said.append)
     line = read_log(tmp_path / "log.jsonl")[0]
     assert line["mfu"] == pytest.approx(line["tflops"] / 0.1)
     assert any("MFU" in text and "left" in text for text in said)

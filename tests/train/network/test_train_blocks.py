@@ -5,7 +5,14 @@ import torch
 from train_builders import SMALL
 
 from qamdt.train.network.attention import attend, attend_masked
-from qamdt.train.network.blocks import Block, CrossAttention, Join, SelfAttention, Told, turned
+from qamdt.train.network.blocks import (
+    Block,
+    Conditioning,
+    CrossAttention,
+    Join,
+    SelfAttention,
+    rotated,
+)
 from qamdt.train.network.config import ModelConfig
 from qamdt.train.network.positions import rotary_table
 
@@ -13,12 +20,12 @@ CONFIG = ModelConfig(**SMALL)
 N = 1 + CONFIG.patches
 
 
-def told(batch: int = 2, tokens: int = 5) -> Told:
+def told(batch: int = 2, tokens: int = 5) -> Conditioning:
     g = torch.Generator().manual_seed(0)
     mask = torch.ones(batch, tokens, dtype=torch.bool)
     mask[-1, 3:] = False
     time = torch.randn(batch, 6, CONFIG.width, generator=g)
-    return Told(time, torch.randn(batch, tokens, CONFIG.width, generator=g), mask)
+    return Conditioning(time, torch.randn(batch, tokens, CONFIG.width, generator=g), mask)
 
 
 def test_without_gates_a_block_is_the_identity() -> None:
@@ -79,8 +86,8 @@ def test_queries_are_normalised_before_they_turn() -> None:
     q, k, v = torch.randn(3, 1, N, CONFIG.heads, CONFIG.head_width)
     rotary = rotary_table(CONFIG)[:, None]
     scales = attention.q_scale, attention.k_scale
-    quiet = attend(*turned(q, k, *scales, rotary, rotary), v)
-    loud = attend(*turned(9 * q, 5 * k, *scales, rotary, rotary), v)
+    quiet = attend(*rotated(q, k, *scales, rotary, rotary), v)
+    loud = attend(*rotated(9 * q, 5 * k, *scales, rotary, rotary), v)
     torch.testing.assert_close(quiet, loud, atol=1e-4, rtol=1e-4)
 
 

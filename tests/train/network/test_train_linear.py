@@ -11,7 +11,7 @@ from qamdt.train.network.blocks import FeedForward
 from qamdt.train.network.config import PARITY
 from qamdt.train.network.linear import Linear, linear
 from qamdt.train.network.masking import draw_mask
-from qamdt.train.network.recompute import made_again
+from qamdt.train.network.recompute import recomputed
 
 
 @pytest.mark.skipif(module.PRODUCT is None, reason="this PyTorch has no oneDNN product")
@@ -50,7 +50,7 @@ def test_made_again_keeps_less_and_changes_nothing() -> None:
         layer.zero_grad()
         x.grad = None
         if again:
-            with made_again(lambda t: t.sin() * 2, x) as made:
+            with recomputed(lambda t: t.sin() * 2, x) as made:
                 y = layer(made)
             assert y.grad_fn is not None
         else:
@@ -64,7 +64,7 @@ def test_made_again_keeps_less_and_changes_nothing() -> None:
 def test_made_again_once() -> None:
     """A second backward pass is refused: the inputs are gone by then."""
     x = torch.randn(3, requires_grad=True)
-    with made_again(torch.sin, x) as made:
+    with recomputed(torch.sin, x) as made:
         y = (made * made).sum()
     y.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="second backward"):

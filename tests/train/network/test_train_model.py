@@ -128,10 +128,10 @@ def test_the_side_block_fills_masked_places_and_leaves_visible_ones() -> None:
 
 
 def _told(net: QAMDT):  # type: ignore[no-untyped-def]
-    from qamdt.train.network.blocks import Told
+    from qamdt.train.network.blocks import Conditioning
 
     x = inputs(net.config)
-    return Told(torch.randn(2, 6, net.config.width), net.text(x.text), x.text_mask)
+    return Conditioning(torch.randn(2, 6, net.config.width), net.text(x.text), x.text_mask)
 
 
 def test_the_quality_token_is_carried_at_any_mask() -> None:
@@ -165,8 +165,8 @@ def test_samples_do_not_know_their_batch(gamma: float | None) -> None:
         alone = net(*(v[i : i + 1] for v in x), mask and Mask(*(v[i : i + 1] for v in mask)))
         torch.testing.assert_close(alone[0], whole[i], atol=1e-5, rtol=1e-5)
     order = torch.tensor([2, 0, 1])
-    turned = net(*(v[order] for v in x), mask and Mask(*(v[order] for v in mask)))
-    torch.testing.assert_close(turned, whole[order], atol=1e-5, rtol=1e-5)
+    rotated = net(*(v[order] for v in x), mask and Mask(*(v[order] for v in mask)))
+    torch.testing.assert_close(rotated, whole[order], atol=1e-5, rtol=1e-5)
 
 
 def test_padding_of_text_is_not_heard() -> None:

@@ -11,8 +11,8 @@ from qamdt.train.network.positions import (
     grid_positions,
     rotary_angles,
     rotary_table,
+    rotate,
     sincos_table,
-    turn,
 )
 
 D = 16
@@ -33,8 +33,8 @@ def test_rotation_commutes_with_choosing() -> None:
     """rope(x)[ids] = rope(x[ids], positions[ids])."""
     positions = grid_positions(CONFIG.grid)
     x, ids = some(len(positions)), torch.tensor([3, 17, 4, 59])
-    chosen = turn(x[:, ids], None, table_of(positions[ids]))
-    torch.testing.assert_close(turn(x, None, table_of(positions))[:, ids], chosen)
+    chosen = rotate(x[:, ids], None, table_of(positions[ids]))
+    torch.testing.assert_close(rotate(x, None, table_of(positions))[:, ids], chosen)
 
 
 @pytest.mark.parametrize("shift", [(5, 0), (0, 7), (3, 2)])
@@ -45,7 +45,7 @@ def test_scores_depend_on_differences(shift: tuple[int, int]) -> None:
     move = torch.tensor([shift])
 
     def score(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return (turn(q, None, table_of(a)) * turn(k, None, table_of(b))).sum(-1)
+        return (rotate(q, None, table_of(a)) * rotate(k, None, table_of(b))).sum(-1)
 
     torch.testing.assert_close(score(here, there), score(here + move, there + move))
     assert not torch.allclose(score(here, there), score(here, there + move))
@@ -67,9 +67,9 @@ def test_the_quality_token_does_not_turn() -> None:
     assert table.shape == (2, 1 + CONFIG.patches, CONFIG.head_width // 2)
     assert (table[0, 0] == 1).all() and (table[1, 0] == 0).all()
     x = torch.randn(2, 1 + CONFIG.patches, 2, 16)
-    turned = turn(x, None, table[:, None])
-    assert torch.equal(turned[:, 0], x[:, 0]) and not torch.allclose(turned[:, 2], x[:, 2])
-    torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
+    rotated = rotate(x, None, table[:, None])
+    assert torch.equal(rotated[:, 0], x[:, 0]) and not torch.allclose(rotated[:, 2], x[:, 2])
+    torch.testing.assert_close(rotated.norm(dim=-1), x.norm(dim=-1))
 
 
 def test_turn_and_its_gradient_are_those_of_the_formula() -> None:
@@ -80,10 +80,10 @@ def test_turn_and_its_gradient_are_those_of_the_formula() -> None:
     a, b = F.rms_norm(x, (D,), scale, 1e-6).chunk(2, -1)
     cos, sin = table[:, :, :, None]
     want = torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
-    torch.testing.assert_close(turn(x, scale, table), want)
-    assert torch.autograd.gradcheck(lambda *given: turn(*given, table), (x, scale))
-    assert torch.autograd.gradcheck(lambda given: turn(given, None, table), (x,))
-    assert torch.autograd.gradcheck(lambda *given: turn(*given, None), (x, scale))
+    torch.testing.assert_close(rotate(x, scale, table), want)
+    assert torch.autograd.gradcheck(lambda *given: rotate(*given, table), (x, scale))
+    assert torch.autograd.gradcheck(lambda given: rotate(given, None, table), (x,))
+    assert torch.autograd.gradcheck(lambda *given: rotate(*given, None), (x, scale))
 
 
 def test_sincos_is_the_stretched_grid() -> None:

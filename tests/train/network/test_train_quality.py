@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from qamdt.schemas.errors import ConfigError
-from qamdt.train.network.quality import QualityLadder, check_quality
+from qamdt.train.network.quality import QualityEmbedding, check_quality
 
 
-def ladder() -> QualityLadder:
-    made = QualityLadder(6)
+def ladder() -> QualityEmbedding:
+    made = QualityEmbedding(6)
     torch.nn.init.normal_(made.levels, generator=torch.Generator().manual_seed(0))
     torch.nn.init.normal_(made.null, generator=torch.Generator().manual_seed(1))
     return made
