@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+NOT_SHIPPED = ("tests", "recipes", "benchmarks", "docs", "examples")
 
 
 def _packages() -> list[str]:
@@ -19,11 +20,15 @@ def _packages() -> list[str]:
 
 def _tracked() -> list[Path]:
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [Path(line) for line in done.stdout.splitlines() if not line.startswith("tests/")]
+    return [Path(line) for line in done.stdout.splitlines()]
+
+
+def _shipped() -> list[Path]:
+    return [p for p in _tracked() if p.parts[0] not in NOT_SHIPPED]
 
 
 def test_every_folder_with_python_is_listed() -> None:
-    found = {p.parent for p in _tracked() if p.suffix == ".py"}
+    found = {p.parent for p in _shipped() if p.suffix == ".py"}
     named = {Path(*name.split(".")[1:]) for name in _packages()}
     assert found == named
 
@@ -50,13 +55,14 @@ def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
     folders = {Path(*name.split(".")[1:]) for name in _packages()}
     wanted = {
         f"qamdt/{p}"
-        for p in _tracked()
-        if p.suffix == ".py"
-        or p.parent.name in ("weights", "prompts", "benchmarks")
-        or p.suffix == ".j2"
+        for p in _shipped()
+        if p.suffix in (".py", ".j2", ".toml")
+        or p.parent.name in ("weights", "prompts")
         if p.parent in folders or p.parent.parent in folders
     }
+    wanted -= {"qamdt/pyproject.toml"}
     assert wanted <= inside, wanted - inside
+    assert not [name for name in inside if name.startswith(("qamdt/recipes", "qamdt/benchmarks"))]
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

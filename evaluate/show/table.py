@@ -17,7 +17,7 @@ from ...schemas.errors import ConfigError
 from ..run.results import HIGHER, LOWER, Measurement, Results
 from .compare import check_alike
 
-PUBLISHED = Path(__file__).parents[1] / "benchmarks" / "published.toml"
+PUBLISHED = Path(__file__).parent / "published.toml"
 COLUMNS = {"fad": LOWER, "kad": LOWER, "kl": LOWER, "is": HIGHER, "clap": HIGHER, "pmos": HIGHER}
 TITLES = {"fad": "FAD", "kad": "KAD", "kl": "KL", "is": "IS", "clap": "CLAP", "pmos": "p-MOS"}
 VALUES = ("fad", "kl", "is", "clap")  # what a published row may hold
