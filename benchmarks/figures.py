@@ -12,6 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..reports.statistics import share
+
 Figures = Mapping[str, Mapping[str, Any]]
 
 
@@ -25,6 +29,15 @@ def plain_figure(value: float, n: int, unit: str, command: str) -> dict[str, Any
         "unit": unit,
         "command": command,
     }
+
+
+def share_figure(hits: np.ndarray, unit: str, command: str) -> dict[str, Any]:
+    """The share of True in bool [n], with Wilson's 95% interval."""
+    rate = share(int(np.sum(hits)), len(hits))
+    return {
+        "value": rate.value, "low": rate.low, "high": rate.high, "n": rate.n, "unit": unit,
+        "command": command,
+    }  # fmt: skip
 
 
 def write_figures(path: Path, measured: Figures) -> None:

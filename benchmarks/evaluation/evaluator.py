@@ -25,7 +25,7 @@ import numpy as np
 import typer
 
 from ...evaluate.metrics.frechet import frechet_distance, from_moments
-from ..figures import Figures, measure_parts, plain_figure
+from ..figures import Figures, measure_parts, plain_figure, share_figure
 from . import simulate
 from .made_up import write_tunes
 
@@ -81,28 +81,17 @@ def measure_coverage(work: Path) -> Figures:
     runs = simulate.coverage(repeats=100, n=1000, dim=128)
     hits = np.concatenate([r.covered for r in runs])
     made: dict[str, Any] = {
-        "fad_coverage": _share(hits, "share of 95% intervals, 5 kinds of truth")
+        "fad_coverage": share_figure(hits, "share of 95% intervals, 5 kinds of truth", COMMAND)
     }
     bias = np.array([r.bias / r.spread for r in runs])
     worst = float(np.abs(bias).max())
     made["fad_bias"] = plain_figure(
         worst, len(hits), "mean error of unbiased FAD over its deviation, worst kind", COMMAND
     )
-    made["kad_coverage"] = _share(
-        simulate.kad_coverage(repeats=200, n=300, dim=32), "share of 95% intervals of KAD"
+    made["kad_coverage"] = share_figure(
+        simulate.kad_coverage(repeats=200, n=300, dim=32), "share of 95% intervals of KAD", COMMAND
     )
     return made
-
-
-def _share(hits: np.ndarray, unit: str) -> dict[str, Any]:
-    """A share with Wilson's interval."""
-    n, p, z = len(hits), float(hits.mean()), 1.96
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    reach = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return {
-        "value": p, "low": float(min(p, middle - reach)), "high": float(max(p, middle + reach)),
-        "n": n, "unit": unit, "command": COMMAND,
-    }  # fmt: skip
 
 
 def measure_run(work: Path) -> Figures:

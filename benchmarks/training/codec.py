@@ -23,6 +23,7 @@ from ...audio.mel import RATE_HZ
 from ...audio.probe import probe
 from ...models.pmos.base import EmbeddedPmos16k
 from ...recipes.pmos.references import sources
+from ...reports.statistics import bootstrap
 from ...train.codec.evaluate import RoundTrip, round_trip, times_real_time
 from ...train.codec.mini import EmbeddedCodec
 from ..figures import plain_figure, write_figures
@@ -53,9 +54,7 @@ def by_track(names: list[str], values: list[float]) -> np.ndarray:
 
 def figure(values: np.ndarray, unit: str, command: str = COMMAND) -> dict[str, Any]:
     """The mean with its bootstrap interval of 95%."""
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(0, len(values), (DRAWS, len(values)))].mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = bootstrap(lambda drawn: float(values[drawn].mean()), len(values), DRAWS)
     return {
         "value": float(values.mean()), "low": float(low), "high": float(high), "n": len(values),
         "unit": unit, "command": command,

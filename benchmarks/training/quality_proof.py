@@ -28,6 +28,7 @@ from ...pipeline.views import connect
 from ...recipes.pmos.pmos_data import Examples
 from ...recipes.pmos.pmos_eval import predict
 from ...recipes.pmos.train_pmos_16k import label_all
+from ...reports.statistics import bootstrap
 from ...schemas.errors import StoreError
 from ...train.generate.page import Heard, heard
 from ..figures import write_figures
@@ -103,10 +104,8 @@ def agreement(scores: np.ndarray, mos: np.ndarray) -> dict[str, Any]:
     """Spearman's correlation of a judge's scores with ViSQOL's labels, by bootstrap over sounds."""
     from scipy.stats import spearmanr
 
-    rng, n = np.random.default_rng(0), len(scores)
-    draws = [rng.integers(0, n, n) for _ in range(500)]
-    every = [float(spearmanr(scores[d], mos[d])[0]) for d in draws]
-    low, high = np.quantile(every, [0.025, 0.975])
+    n = len(scores)
+    low, high = bootstrap(lambda d: float(spearmanr(scores[d], mos[d])[0]), n, 500)
     return {
         "value": float(spearmanr(scores, mos)[0]), "low": float(low), "high": float(high), "n": n,
         "unit": "Spearman with ViSQOL, cut at 8 kHz", "command": COMMAND,

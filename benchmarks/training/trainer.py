@@ -42,7 +42,7 @@ from ...train.network.config import ModelConfig, sized
 from ...train.network.flops import flops
 from ...train.network.masking import draw_mask
 from ...train.network.model import QAMDT
-from ..figures import Figures, measure_parts, plain_figure
+from ..figures import Figures, measure_parts, plain_figure, share_figure
 from .synthetic_latents import (
     CAPTIONS,
     heard_caption,
@@ -201,23 +201,12 @@ def measure_learning(work: Path) -> Figures:
     text = heard_caption(made) == np.array([CAPTIONS.index(p) for p in prompts])
     unit = "share of generated latents"
     return {
-        "follows_level": share_figure(level, unit),
-        "follows_text": share_figure(text, unit),
+        "follows_level": share_figure(level, unit, COMMAND),
+        "follows_text": share_figure(text, unit, COMMAND),
     }
 
 
 LEARN_STEPS = 1200
-
-
-def share_figure(hits: np.ndarray, unit: str) -> dict[str, Any]:
-    """A share with Wilson's 95% interval."""
-    n, p, z = len(hits), float(hits.mean()), 1.96
-    middle, root = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    low, high = (middle - root) / (1 + z * z / n), (middle + root) / (1 + z * z / n)
-    return {
-        "value": p, "low": min(low, p), "high": max(high, p), "n": n, "unit": unit,
-        "command": COMMAND,
-    }  # fmt: skip
 
 
 def measure_masking(work: Path, rounds: int = 7) -> Figures:

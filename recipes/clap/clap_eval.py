@@ -24,9 +24,10 @@ from ...models.clap.mini import ClapMiniMatch
 from ...models.clap.mini_features import RHYTHM_SIZE, Measured
 from ...models.clap.tagtext import TagTextMatch
 from ...models.fetch import registry
+from ...reports.statistics import Estimate, percentile_interval
 from . import clap_data
 from .clap_captions import ATTRIBUTES, TEST_WORDINGS, Facts, real_facts, swap, write
-from .clap_exam import Figure, Pairs, found_swaps, real_pairs
+from .clap_exam import Pairs, found_swaps, real_pairs
 
 COMMAND = "python -m qamdt.recipes.clap.clap_eval"
 FROZEN = registry.WEIGHTS / "clap-mini-test.json"
@@ -81,10 +82,10 @@ class Exam:
         flat = [caption for row in rows for caption in row]
         return self.read(flat).reshape(len(rows), len(rows[0]), -1).transpose(1, 0, 2)
 
-    def figures(self) -> dict[str, Figure]:
+    def figures(self) -> dict[str, Estimate]:
         return self.of_real() | self.of_rendered()
 
-    def of_real(self) -> dict[str, Figure]:
+    def of_real(self) -> dict[str, Estimate]:
         names = [row["name"] for row in self.tracks]
         track = np.array([names.index(f"{a['package']}/{a['name']}") for a in self.abouts])
         albums = np.array([name.split("/")[0] for name in names])
@@ -99,7 +100,7 @@ class Exam:
         alone = replace(each, part=np.arange(len(track)))
         return found | {"album_each": alone.figure()}
 
-    def of_rendered(self) -> dict[str, Figure]:
+    def of_rendered(self) -> dict[str, Estimate]:
         n = len(self.pieces)
         works = np.array([row["work"] or row["name"] for row in self.pieces])
         texts = self.texts([row["captions"] for row in self.pieces])
@@ -155,7 +156,7 @@ def exam_of(
     return Exam(extract(real), extract(rendered), abouts, rows["tracks"], rows["pieces"], read)
 
 
-def x_realtime(model: ClapMiniMatch, clips: int = 12) -> Figure:
+def x_realtime(model: ClapMiniMatch, clips: int = 12) -> Estimate:
     """Seconds of music a second of one core, of the whole audio side, on clips of 10.24 s."""
     rng = np.random.default_rng(0)
     found = []
@@ -165,8 +166,8 @@ def x_realtime(model: ClapMiniMatch, clips: int = 12) -> Figure:
         began = time.process_time()
         model.embed_audio([sound])
         found.append(sound.duration_s / (time.process_time() - began))
-    low, high = np.quantile(found[2:], [0.025, 0.975])
-    return Figure(float(np.median(found[2:])), float(low), float(high), clips - 2)
+    low, high = percentile_interval(np.array(found[2:]))
+    return Estimate(float(np.median(found[2:])), float(low), float(high), clips - 2)
 
 
 def figures(cache: Path | None = None, split: str = "test") -> dict[str, dict[str, Any]]:

@@ -11,17 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...reports.statistics import Estimate, bootstrap
+
 TRIES = 400
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A value, its 95% interval, and the number of tracks or pieces."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 def auc(right: np.ndarray, wrong: np.ndarray, right_w: np.ndarray, wrong_w: np.ndarray) -> float:
@@ -69,19 +61,19 @@ class Pairs:
         shares, values = np.array(found).T
         return float((shares * values).sum() / shares.sum())
 
-    def figure(self) -> Figure:
+    def figure(self) -> Estimate:
         return with_interval(self.value, self.group)
 
 
-def with_interval(value, group: np.ndarray, tries: int = TRIES) -> Figure:  # type: ignore[no-untyped-def]
+def with_interval(value, group: np.ndarray, tries: int = TRIES) -> Estimate:  # type: ignore[no-untyped-def]
     """`value(weights of the sounds)` with its interval over groups."""
-    rng = np.random.default_rng(0)
     names, place = np.unique(group, return_inverse=True)
-    drawn = [np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
-             for _ in range(tries)]  # fmt: skip
-    found = [value(times[place].astype(float)) for times in drawn]
-    low, high = np.nanquantile(found, [0.025, 0.975])
-    return Figure(value(np.ones(len(group))), float(low), float(high), len(names))
+
+    def measured(drawn: np.ndarray) -> float:
+        return float(value(np.bincount(drawn, minlength=len(names))[place].astype(float)))
+
+    low, high = bootstrap(measured, len(names), tries)
+    return Estimate(value(np.ones(len(group))), float(low), float(high), len(names))
 
 
 def real_pairs(similarity: np.ndarray, track: np.ndarray, album: np.ndarray,
@@ -96,7 +88,7 @@ def real_pairs(similarity: np.ndarray, track: np.ndarray, album: np.ndarray,
     return Pairs(similarity, own, alike & ~own if same else ~alike, track, part)
 
 
-def found_swaps(won: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+def found_swaps(won: dict[str, tuple[np.ndarray, np.ndarray]]) -> Estimate:
     """Mean over some facts of the share of exchanged ones that are found.
 
     won: fact -> (1 where the true caption scored higher, else 0; what is resampled).

@@ -24,6 +24,7 @@ import numpy as np
 
 from ...models.tags.tagger import MusicnnTagger
 from ...models.tags.tempo_key import KEYS
+from ...reports.statistics import group_counts, percentile_interval
 from .calibrate_tags import FILE, known, logit
 from .tags_data import Row, load
 
@@ -55,10 +56,9 @@ def ratio(counts: Counts, unit: str) -> dict[str, Any]:
     groups, index = np.unique([group for group, _, _ in counts], return_inverse=True)
     parts = np.bincount(index, [part for _, part, _ in counts], len(groups))
     wholes = np.bincount(index, [whole for _, _, whole in counts], len(groups))
-    rng = np.random.default_rng(0)
-    drawn = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), ROUNDS)
+    drawn = group_counts(np.random.default_rng(0), len(groups), ROUNDS)
     seen = drawn @ wholes > 0
-    low, high = np.quantile((drawn @ parts)[seen] / (drawn @ wholes)[seen], [0.025, 0.975])
+    low, high = percentile_interval((drawn @ parts)[seen] / (drawn @ wholes)[seen])
     return {
         "value": float(parts.sum() / wholes.sum()), "low": float(low), "high": float(high),
         "n": int(sum(whole > 0 for _, _, whole in counts)), "unit": unit, "command": COMMAND,
