@@ -13,6 +13,7 @@ None is off and is left out of the TOML.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import tomllib
 import types
 import typing
@@ -44,6 +45,34 @@ def override(config: C, section: str, values: Mapping[str, Any]) -> C:
     clean = converted(type(old), values, f"[{section}] ")
     new = dataclasses.replace(old, **clean)
     return dataclasses.replace(config, **{section: new})  # type: ignore[type-var]
+
+
+def configured(config: C, given: Mapping[str, Any]) -> C:
+    """A copy of `config` with settings replaced, as a program gives them.
+
+    given: by the setting's name where one section alone has it (`min_level=2`), or a section with
+    a dict of its settings (`filter={"min_level": 2}`). Raises ConfigError, near names included.
+    """
+    sections = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}  # type: ignore[arg-type]
+    homes: dict[str, list[str]] = {}
+    for section, values in sections.items():
+        for f in dataclasses.fields(values):
+            homes.setdefault(f.name, []).append(section)
+    for name, value in given.items():
+        if name in sections and isinstance(value, Mapping):
+            config = override(config, name, value)
+        elif len(homes.get(name, ())) == 1:
+            config = override(config, homes[name][0], {name: value})
+        elif name in homes:
+            ways = " or ".join(f"{section}={{{name!r}: ...}}" for section in homes[name])
+            raise ConfigError(f"{name} is a setting of several sections: give {ways}")
+        else:
+            near = difflib.get_close_matches(name, [*homes, *sections], 3)
+            hint = (
+                f"did you mean {', '.join(near)}?" if near else f"sections: {', '.join(sections)}"
+            )
+            raise ConfigError(f"{name}: no such setting; {hint}")
+    return config
 
 
 def converted(cls: type, values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
