@@ -86,19 +86,19 @@ real-music: $(VENV)/.models  ## 34 tracks of real music from Debian packages, cu
 	$(BIN)/qamdt-curate run out/real/music out/real/dataset --workers $(WORKERS) $(FLAGS)
 
 train-pmos: $(VENV)/.pmos  ## label and train pmos-mini from nothing (about 2 hours)
-	$(BIN)/python -m qamdt.recipes.pmos.train_pmos --workers $(WORKERS)
+	$(BIN)/python -m qamdt.recipes.pmos.train --workers $(WORKERS)
 
 train-pmos-16k: $(VENV)/.pmos  ## the same for pmos-mini-16k, from pmos-mini and its labels
-	$(BIN)/python -m qamdt.recipes.pmos.train_pmos_16k --workers $(WORKERS)
+	$(BIN)/python -m qamdt.recipes.pmos.train_16k --workers $(WORKERS)
 
 train-clap: $(VENV)/.pmos $(VENV)/.models  ## render and train clap-mini from nothing
-	$(BIN)/python -m qamdt.recipes.clap.train_clap
+	$(BIN)/python -m qamdt.recipes.clap.train
 
 calibrate-tags: $(VENV)/.pmos $(VENV)/.models  ## choose the thresholds of tags-mini again
-	$(BIN)/python -m qamdt.recipes.tags.calibrate_tags
+	$(BIN)/python -m qamdt.recipes.tags.calibrate
 
 eval-models: $(VENV)/.pmos $(VENV)/.models  ## measure the embedded models: figures/models.json
-	$(BIN)/python -m qamdt.benchmarks.models --workers $(WORKERS) --out figures/models.json
+	$(BIN)/python -m qamdt.benchmarks.models.embedded --workers $(WORKERS) --out figures/models.json
 
 figures-captions: $(VENV)/.models  ## measure the captions: figures/captions.json
 	$(BIN)/python -m qamdt.benchmarks.curation.captions --out figures/captions.json
@@ -154,7 +154,7 @@ figures-line: $(VENV)/.models  ## measure the line: figures/line.json
 	$(BIN)/python -m qamdt.benchmarks.curation.line --out figures/line.json
 
 train-codec: $(VENV)/.pmos  ## train codec-mini from nothing (about 45 minutes)
-	$(BIN)/python -m qamdt.recipes.codec.train_codec --threads $(WORKERS)
+	$(BIN)/python -m qamdt.recipes.codec.train --threads $(WORKERS)
 
 figures-codec: $(VENV)/.pmos $(VENV)/.models  ## measure the codec: figures/codec.json
 	$(BIN)/python -m qamdt.benchmarks.training.codec --out figures/codec.json

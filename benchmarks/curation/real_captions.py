@@ -15,7 +15,7 @@ import numpy as np
 import soundfile as sf
 
 from ...curate.demo.defects import GARBLED
-from ...recipes.clap.clap_eval import FROZEN
+from ...recipes.clap.evaluate import FROZEN
 from ...recipes.common.debian import fetch_package
 
 CLIP_S = 10.24

@@ -25,9 +25,9 @@ import numpy as np
 from ...audio.mel import RATE_HZ as MEL_RATE_HZ
 from ...models.pmos.base import EmbeddedPmos, EmbeddedPmos16k
 from ...pipeline.views import connect
-from ...recipes.pmos.pmos_data import Examples
-from ...recipes.pmos.pmos_eval import predict
-from ...recipes.pmos.train_pmos_16k import label_all
+from ...recipes.pmos.data import Examples
+from ...recipes.pmos.evaluate import predict
+from ...recipes.pmos.train_16k import label_all
 from ...schemas.errors import StoreError
 from ...train.generate.page import Heard, heard
 from ..figures import write_figures

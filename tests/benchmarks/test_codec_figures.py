@@ -30,7 +30,7 @@ from qamdt.benchmarks.training.quality_proof import (
 )
 from qamdt.models.pmos.base import EmbeddedPmos
 from qamdt.pipeline.dataset import Dataset
-from qamdt.recipes.pmos.pmos_data import extract_all
+from qamdt.recipes.pmos.data import extract_all
 from qamdt.recipes.pmos.references import Clip, Source
 from qamdt.schemas.errors import ConfigError, StoreError
 from qamdt.train.codec.center_crop import middles
