@@ -56,7 +56,9 @@ def measure_parts(parts: Parts, only: str, out: Path | None) -> None:
     """
     names = [name.strip() for name in only.split(",")] if only else list(parts)
     if unknown := [name for name in names if name not in parts]:
-        raise typer.BadParameter(f"--only {','.join(unknown)}: expected parts of {', '.join(parts)}")
+        raise typer.BadParameter(
+            f"--only {','.join(unknown)}: expected parts of {', '.join(parts)}"
+        )
     for name in names:
         work = Path(tempfile.mkdtemp(prefix=f"qamdt-{name}-"))
         try:

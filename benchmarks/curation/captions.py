@@ -34,7 +34,6 @@ import typer
 
 from ...curate import stations
 from ...curate.config import Config
-
 from ...pipeline.dataset import Dataset
 from ...pipeline.stage import Call
 from ...pipeline.views import connect
@@ -196,7 +195,10 @@ def _invented(rows: list[Row]) -> dict[str, Figure]:
             clips.append((row.group, float(bool(wrong)), 1.0))
         if row.readable:
             before.append((row.group, float(bool(named(row.original, row.group)[1])), 1.0))
-        captions = {"false_keys": row.final if row.kept else None, "false_keys_before": row.original}
+        captions = {
+            "false_keys": row.final if row.kept else None,
+            "false_keys_before": row.original,
+        }
         for name, text in captions.items():
             if (right := key_is_right(text or "", row.group)) is not None:
                 keys[name].append((row.group, float(not right), 1.0))

@@ -29,7 +29,7 @@ _ALSO: dict[str, str] = {
 def plays(piece: str) -> set[str]:
     """The instruments of a piece, as `instruments_in` names them, families included."""
     (own,) = [p for p in PIECES if p.name == piece]
-    true = instruments_in(own.sound)  # what its own caption says: an orchestra, an organ
+    true = instruments_in(own.sound)  # as its own caption: an orchestra, an organ
     for name in own.instruments:
         true |= instruments_in(f"{name} {_ALSO.get(name, '')}")
     return true

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
 import numpy as np
 
 from ...curate.captions.facts import GENRES, INSTRUMENTS, Facts, facts_of

@@ -75,7 +75,12 @@ def tags(cache: Path, workers: int) -> Figures:
     return figures(cache)
 
 
-MODELS: dict[str, Callable[[Path, int], Figures]] = {"pmos": pmos, "pmos-16k": pmos_16k, "clap": clap, "tags": tags}
+MODELS: dict[str, Callable[[Path, int], Figures]] = {
+    "pmos": pmos,
+    "pmos-16k": pmos_16k,
+    "clap": clap,
+    "tags": tags,
+}
 
 
 def main(
