@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 .PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
   real-music train-pmos train-pmos-16k train-clap calibrate-tags eval-models figures-line \
   figures-trainer figures-captions figures-evaluator figures-codec figures-adapters train \
-  train-codec quality-proof test-oracle test-laion vllm-env test-vllm quote clean
+  figures-house train-codec quality-proof test-oracle test-laion vllm-env test-vllm quote clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -191,6 +191,11 @@ quality-proof: $(VENV)/.pmos $(VENV)/.models  ## is the quality level heard? (15
 
 figures-trainer: $(VENV)/.core  ## measure the trainer: figures/trainer.json; RELEASED=folder compares
 	$(BIN)/python -m qamdt.benchmarks.training.trainer --out figures/trainer.json $(if $(RELEASED),--released '$(RELEASED)')
+
+# with ISA='a.xml b.xml' and JUNIT=c.xml, JUnit files of `make test-isa` and `make test`, theirs too
+figures-house: $(VENV)/.dev  ## measure the code itself: figures/house.json
+	$(BIN)/python -m qamdt.benchmarks.house --out figures/house.json \
+	  $(foreach file,$(ISA),--isa '$(file)') $(if $(JUNIT),--junit '$(JUNIT)')
 
 quote: $(VENV)/.core  ## bring the figures that documents quote up to figures/*.json
 	$(BIN)/python -m qamdt.benchmarks.quote README.md models/weights/*.md
