@@ -80,11 +80,11 @@ def magnitude_of_mel(mel: Tensor, iterations: int = 30) -> Tensor:
     bank = filterbank().to(mel.device).float()  # [64, 513]
     wanted = mel.float().exp().transpose(1, 2)  # [B, 64, T]
     share = bank / bank.sum(0).clamp_min(1e-9)  # of each band at a frequency
-    found = (share.T @ (wanted / bank.sum(1)[:, None])).clamp_min(1e-9)
+    estimate = (share.T @ (wanted / bank.sum(1)[:, None])).clamp_min(1e-9)
     target = bank.T @ wanted
     for _ in range(iterations):
-        found = found * target / (bank.T @ (bank @ found)).clamp_min(1e-12)
-    return found
+        estimate = estimate * target / (bank.T @ (bank @ estimate)).clamp_min(1e-12)
+    return estimate
 
 
 def griffin_lim(magnitudes: Tensor, iterations: int = ITERATIONS) -> Tensor:

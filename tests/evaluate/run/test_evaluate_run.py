@@ -134,7 +134,7 @@ def test_planted_defects_are_heard(home: Path, whole: Results) -> None:
 
 def test_clap_falls_where_texts_are_exchanged(tmp_path: Path, home: Path) -> None:
     """Tunes with captions that are true, then the same with each other's."""
-    from qamdt.benchmarks.evaluation.made_up import write_tunes
+    from qamdt.benchmarks.evaluation.tunes import write_tunes
 
     captions = write_tunes(tmp_path / "tunes", 12, duration_s=3.2)
     config = configured(home, metrics=["clap"])

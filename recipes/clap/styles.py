@@ -41,13 +41,13 @@ def _run(step: float, beats: float, key: int, velocity: int, first: float = 0.0)
 def _hits(text: str, beats: float = 4) -> list[tuple[float, int, int]]:
     """`k` kick, `s` snare, `r` rim, `c` clap, `o` open hat: `"k 0 2.5 s 1 3"` by beat."""
     keys = {"k": 36, "s": 38, "r": 37, "c": 39, "o": 46, "t": 45, "b": 51, "x": 49}
-    found, key = [], 36
+    hits, key = [], 36
     for word in text.split():
         if word in keys:
             key = keys[word]
         else:
-            found.append((float(word), key, 108 if key in (36, 38, 39) else 85))
-    return found
+            hits.append((float(word), key, 108 if key in (36, 38, 39) else 85))
+    return hits
 
 
 PATTERNS: dict[str, Pattern] = {

@@ -1,8 +1,8 @@
-"""What codec-mini is taught: log-mels of clean and damaged music, in memory, and batches of them.
+"""What codec-mini is trained on: log-mels of clean and damaged music, in memory, and batches of them.
 
 The music is that of the p-MOS recipe, clip by clip and damage by damage: where its waves lie in the
-cache they are read, else they are made alike. Damage must survive the codec, or a generator taught
-on its latents could not be told good sound from bad; clean sound is drawn more often.
+cache they are read, else they are made alike. Damage must survive the codec, or a generator trained
+on its latents could not learn good sound from bad; clean sound is drawn more often.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import soxr
 import torch
 
 from ...audio import mel as front
+from ...pipeline.progress import Progress
 from ...schemas.errors import ConfigError
 from ..pmos import labels
 from ..pmos.references import Clips
@@ -34,30 +35,30 @@ def folder_of(cache: Path) -> Path:
 
 def mels_of(waves: np.ndarray) -> np.ndarray:
     """Log-mels float16 [n, T, 64] of waves int16 [n, N] at 48 kHz."""
-    some = [
+    at_16k = [
         soxr.resample(w.astype(np.float32) / 32768, labels.RATE_HZ, front.RATE_HZ) for w in waves
     ]
     with torch.inference_mode():
-        heard = front.log_mel(front.normalised(torch.from_numpy(np.stack(some))))
-    return heard.numpy().astype(np.float16)
+        mels = front.log_mel(front.normalised(torch.from_numpy(np.stack(at_16k))))
+    return mels.numpy().astype(np.float16)
 
 
 def waves_of(cache: Path, split: str, part: int) -> np.ndarray:
     """KEPT versions of each clip of a part, clean ones first, int16 [clips * KEPT, N] at 48 kHz."""
-    made = labels.folder_of(cache) / f"{split}-{part:05d}.npy"
-    if made.with_suffix(".parquet").exists():
+    path = labels.folder_of(cache) / f"{split}-{part:05d}.npy"
+    if path.with_suffix(".parquet").exists():
         import pyarrow.parquet as pq
 
-        version = pq.read_table(made.with_suffix(".parquet"), columns=["version"])["version"]
-        waves = np.load(made, mmap_mode="r")
+        version = pq.read_table(path.with_suffix(".parquet"), columns=["version"])["version"]
+        waves = np.load(path, mmap_mode="r")
         return np.asarray(waves[np.flatnonzero(version.to_numpy() < KEPT)])
     clips = _clips(cache)
     numbers = range(part * labels.CLIPS_A_PART, (part + 1) * labels.CLIPS_A_PART)
-    found = []
+    out = []
     for number in numbers:
         _, waves = labels.versions(clips.clip(split, number))
-        found += [labels.as_int16(wave) for wave in waves[:KEPT]]
-    return np.stack(found)
+        out += [labels.as_int16(wave) for wave in waves[:KEPT]]
+    return np.stack(out)
 
 
 @lru_cache(maxsize=1)
@@ -67,17 +68,17 @@ def _clips(cache: Path) -> Clips:
 
 def make_all(cache: Path, parts: dict[str, int] | None = None) -> Path:
     """Make what is missing, with a progress bar; gives the folder."""
-    from tqdm import tqdm
-
     folder = folder_of(cache)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [(split, k) for split, n in (parts or PARTS).items() for k in range(n)]
     todo = [(s, k) for s, k in wanted if not (folder / f"{s}-{k:05d}.npy").exists()]
-    for split, k in tqdm(todo, unit="part", desc="mels", disable=not todo):
-        final = folder / f"{split}-{k:05d}.npy"
-        with final.with_suffix(".tmp").open("wb") as out:
-            np.save(out, mels_of(waves_of(cache, split, k)))
-        final.with_suffix(".tmp").replace(final)
+    with Progress("mels", len(todo), quiet=not todo) as bar:
+        for split, k in todo:
+            final = folder / f"{split}-{k:05d}.npy"
+            with final.with_suffix(".tmp").open("wb") as out:
+                np.save(out, mels_of(waves_of(cache, split, k)))
+            final.with_suffix(".tmp").replace(final)
+            bar.advance(1)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Made-up music for measuring speed and laws: tunes of decaying tones with noise on the beat.
+"""Synthetic music for measuring speed and laws: tunes of decaying tones with noise on the beat.
 
 Not music to judge models by. The same seed gives the same samples.
 """
@@ -32,8 +32,8 @@ def tune(seed: int, duration_s: float = 10.0, rate_hz: int = 44_100) -> tuple[np
             burst = rng.standard_normal((2, rate_hz // 10), dtype=np.float32)
             out[:, at : at + rate_hz // 10] += burst * np.linspace(0.3, 0, rate_hz // 10)
     mix = out[:, :frames] + rng.normal(0, 1e-3, (2, frames)).astype(np.float32)
-    said = f"A {pace} {voice} piece with {'drums' if drums else 'no drums'}."
-    return (0.7 * mix / np.abs(mix).max()).astype(np.float32), said
+    caption = f"A {pace} {voice} piece with {'drums' if drums else 'no drums'}."
+    return (0.7 * mix / np.abs(mix).max()).astype(np.float32), caption
 
 
 def _tone(note: int, partials: int, decay: float, rate_hz: int) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Facts of a recording measured by librosa and `tonal.py`, for captions of music without any.
+"""Facts of a recording measured by librosa and `tempo_key.py`, for captions of music without any.
 
-A caption of a whole track is written from these; clap-mini then hears one window of it.
+A caption of a whole track is written from these; clap-mini then gets one window of it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from ...audio.sound import Sound
 from ...models.tags.tempo_key import estimate_tempo_key
 
 RATE_HZ = 22050
-SURE_KEY = 0.35  # key_confidence of `tonal.py` from which the key is stated
+MIN_KEY_CONFIDENCE = 0.35  # of `tempo_key.py`, from which the key is stated
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What was measured. `tempo_bpm` and `key` are None where they were not asked for or unsure.
+    """What was measured. `tempo_bpm` and `key` are None where not measured or unclear.
 
     rms_db: mean level of sounding frames, dBFS. range_db: 95th less 10th percentile of the level.
     centroid_hz: median spectral centroid. onsets_hz: onsets a second. percussive: 0..1, share of
@@ -55,10 +55,10 @@ def numbers(samples: np.ndarray, tonal: bool) -> Numbers:
     count = len(librosa.onset.onset_detect(onset_envelope=onset, sr=RATE_HZ, hop_length=512))
     tempo = key = None
     if tonal:
-        found, _ = librosa.beat.beat_track(onset_envelope=onset, sr=RATE_HZ, hop_length=512)
-        tempo = float(np.atleast_1d(found)[0]) or None
-        heard = estimate_tempo_key(Sound(samples[None], RATE_HZ))
-        key = heard.key if (heard.key_confidence or 0) > SURE_KEY else None
+        bpm, _ = librosa.beat.beat_track(onset_envelope=onset, sr=RATE_HZ, hop_length=512)
+        tempo = float(np.atleast_1d(bpm)[0]) or None
+        estimate = estimate_tempo_key(Sound(samples[None], RATE_HZ))
+        key = estimate.key if (estimate.key_confidence or 0) > MIN_KEY_CONFIDENCE else None
     low, high = np.percentile(level_db, [10, 95])
     return Numbers(
         rms_db=float(level_db[sounding].mean()), range_db=float(high - low),

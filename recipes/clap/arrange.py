@@ -1,7 +1,7 @@
 """Pieces to render for clap-mini: a tune, its chords, a style, and what is true of the result.
 
 A tune is a passage of a score in the cache (its notes, transposed, its key found from them) or is
-made up in a known key. A style (`clap_styles.py`) says who plays melody, chords, inner voices, bass
+made up in a known key. A style (`styles.py`) says who plays melody, chords, inner voices, bass
 and drums, and how fast. `arrange` returns events for `scores.play` and the facts for captions.
 """
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from ...models.tags.tempo_key import KEYS, MAJOR, MINOR
 from ..common.scores import DRUM_CHANNEL, Events, Score
-from .clap_captions import Facts
-from .clap_styles import INSTRUMENTS, MOODS, PATTERNS, STYLES, Style
+from .captions import Facts
+from .styles import INSTRUMENTS, MOODS, PATTERNS, STYLES, Style
 
 PIECE_S = 10.24
 CLEAR_KEY, CLEAR_LEAD = 0.75, 0.1  # correlation, and lead over the best key of the other mode
@@ -44,16 +44,16 @@ class Tune:
 
 def key_of(pitches: np.ndarray, lengths: np.ndarray) -> tuple[int, str, bool]:
     """(tonic, mode, is it clear): the profile that the sounding time of pitch classes fits."""
-    heard = np.bincount(pitches.astype(int) % 12, lengths, minlength=12)
-    fits = np.array([
-        [np.corrcoef(heard, np.roll(profile, tonic))[0, 1] for tonic in range(12)]
+    chroma = np.bincount(pitches.astype(int) % 12, lengths, minlength=12)
+    r = np.array([
+        [np.corrcoef(chroma, np.roll(profile, tonic))[0, 1] for tonic in range(12)]
         for profile in (MAJOR, MINOR)
     ])  # fmt: skip
-    if not np.isfinite(fits).all():
+    if not np.isfinite(r).all():
         return 0, "major", False
-    mode, tonic = np.unravel_index(int(fits.argmax()), fits.shape)
-    lead = fits.max() - fits[1 - mode].max()
-    return int(tonic), ("major", "minor")[mode], bool(fits.max() > CLEAR_KEY and lead > CLEAR_LEAD)
+    mode, tonic = np.unravel_index(int(r.argmax()), r.shape)
+    lead = r.max() - r[1 - mode].max()
+    return int(tonic), ("major", "minor")[mode], bool(r.max() > CLEAR_KEY and lead > CLEAR_LEAD)
 
 
 def key_name(tonic: int, mode: str) -> str:
@@ -72,13 +72,13 @@ def invent(beats: int, count: int, rng: np.random.Generator) -> Tune:
     rhythms = ((1.0,) * beats, (0.5,) * (2 * beats), (1.5, 0.5, *((1.0,) * (beats - 2))),
                (2.0, *((1.0,) * (beats - 2))), (0.5, 0.5, 1.0, *((0.5,) * (2 * beats - 4))),
                (float(beats),))  # fmt: skip
-    chosen = [rhythms[rng.integers(len(rhythms))] for _ in range(2)]
+    pair = [rhythms[rng.integers(len(rhythms))] for _ in range(2)]
     base = int(rng.integers(60, 74))
     now = base + (tonic - base) % 12
     notes = []
     for bar, chord in enumerate(chords):
         at = float(bar * beats)
-        for i, length in enumerate(chosen[bar % 2]):
+        for i, length in enumerate(pair[bar % 2]):
             strong = i == 0 or rng.random() < 0.4
             allowed = chord if strong else scale
             near = [p for p in range(now - 7, now + 8) if p % 12 in allowed and abs(p - base) < 13]
@@ -116,13 +116,13 @@ def passage(score: Score, beats: int, count: int, rng: np.random.Generator) -> T
     chords, before = [], 0
     for bar in range(math.ceil(count / beats)):
         inside = (notes[:, 0] < (bar + 1) * beats) & (notes[:, 0] + notes[:, 1] > bar * beats)
-        heard = np.bincount(notes[inside, 2].astype(int) % 12, notes[inside, 1], minlength=12)
-        fits = {
-            r: sum(heard[(tonic + r + s) % 12] for s in c) + 0.3 * heard[(tonic + r) % 12]
-            + 1e-3 * (r == before) + (0.15 if r in (0, 7) else 0.0) * heard.sum()
+        chroma = np.bincount(notes[inside, 2].astype(int) % 12, notes[inside, 1], minlength=12)
+        weights = {
+            r: sum(chroma[(tonic + r + s) % 12] for s in c) + 0.3 * chroma[(tonic + r) % 12]
+            + 1e-3 * (r == before) + (0.15 if r in (0, 7) else 0.0) * chroma.sum()
             for r, c in TRIADS[mode].items()
         }  # fmt: skip
-        before = max(fits, key=lambda r: fits[r])
+        before = max(weights, key=lambda r: weights[r])
         chords.append(tuple((tonic + before + s) % 12 for s in TRIADS[mode][before]))
     return Tune(notes[np.lexsort((notes[:, 2], notes[:, 0]))], chords,
                 key_name(tonic, mode) if same else None)  # fmt: skip
@@ -155,14 +155,14 @@ def arrange(
     out = _Player(rng, beat_s, rng.uniform(0.75, 1.0) if genre not in ("percussion",) else 0.6)
     voices = int(tune.notes[:, 3].max()) + 1
     keep_inner = solo or not style.bass or rng.random() < 0.5
-    heard_inner = _voices(tune, out, keep_inner or voices == 1, lead, solo)
+    has_inner = _voices(tune, out, keep_inner or voices == 1, lead, solo)
     if backing:
         _chords(tune, style, pick(style.chords, rng), out)
     if bass:
         _bass(tune, style, rng, out)
     if drums:
         _drums(drums, count, out)
-    others = ([inner] if inner and heard_inner else []) + [n for n in (backing, bass) if n]
+    others = ([inner] if inner and has_inner else []) + [n for n in (backing, bass) if n]
     facts = Facts(
         lead=lead, backing=tuple(n for n in dict.fromkeys(others) if n != lead),
         genre=genre, mood=_mood(tune.key, bpm, style.energy, rng), bpm=round(bpm, 1),
@@ -199,14 +199,14 @@ def _voices(tune: Tune, out: _Player, inner: bool, lead: str, solo: bool) -> boo
     for beat, _, pitch, voice in tune.notes:
         if voice == 0:
             top[beat] = max(top.get(beat, 0), pitch)
-    heard = False
+    any_inner = False
     for beat, length, pitch, voice in tune.notes:
         if voice == 0 and pitch == top[beat]:
             out.note(beat, length, 0, pitch + down)
         elif inner:
             out.note(beat, length, 0 if solo else 1, pitch + (down if solo else 0), 0.9)
-            heard = True
-    return heard
+            any_inner = True
+    return any_inner
 
 
 def _chords(tune: Tune, style: Style, way: str, out: _Player) -> None:

@@ -1,19 +1,22 @@
-"""Measures clap-mini, and tagtext-mini beside it, on tracks and compositions it has not learned from.
+"""Measures clap-mini, and tagtext-mini beside it, on tracks and compositions it was not trained on.
 
-    python -m qamdt.recipes.clap.clap_eval [--split test] [--figures FILE]
+    python -m qamdt.recipes.clap.evaluate [--split test] [--figures FILE]
 
 The captions of the test are in `weights/clap-mini-test.json`, written before anything was measured.
 A track's caption says its album's genre, its title and what librosa measures on the whole track,
-while the model hears one window of 10.24 s; it is not a caption by a person.
+while the model gets one window of 10.24 s; it is not a caption by a person.
+
+clap_auc_NAME, clap_swap_NAME   AUC of captions of one kind; share of exchanged facts recognised
+..._standin                     the same of tagtext-mini
+clap_x_realtime                 seconds of music a second of one core
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +27,21 @@ from ...models.clap.mini import ClapMiniMatch
 from ...models.clap.mini_features import RHYTHM_SIZE, Measured
 from ...models.clap.tagtext import TagTextMatch
 from ...models.fetch import registry
-from . import clap_data
-from .clap_captions import ATTRIBUTES, TEST_WORDINGS, Facts, real_facts, swap, write
-from .clap_exam import Figure, Pairs, found_swaps, real_pairs
+from ..common.command import default_cache, recipe_parser
+from ..common.figures import Figure, figure, show_figures
+from .captions import ATTRIBUTES, TEST_WORDINGS, Facts, real_facts, swap, write
+from .data import load, make_all
+from .exam import Estimate, Pairs, real_pairs, swap_share
 
-COMMAND = "python -m qamdt.recipes.clap.clap_eval"
+COMMAND = "python -m qamdt.recipes.clap.evaluate"
 FROZEN = registry.WEIGHTS / "clap-mini-test.json"
 SEED = 2024
-Texts = Callable[[Sequence[str]], np.ndarray]
+EmbedText = Callable[[Sequence[str]], np.ndarray]  # texts -> float32 [n, dim]
 
 
 def exam_captions(abouts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row a track or rendered piece: its captions in four wordings, and for a piece one of
-    them again for each fact, that fact exchanged. `abouts` are the facts that `clap_data.load` gives."""
+    them again for each fact, that fact exchanged. `abouts` are the facts that `data.load` gives."""
     rows: dict[str, dict[str, Any]] = {}
     for number, about in enumerate(abouts):
         real = about["kind"] == "real"
@@ -46,11 +51,11 @@ def exam_captions(abouts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         rng = np.random.default_rng([SEED, number])
         facts = real_facts(about, about["track_numbers"]) if real else Facts.rendered(about)
         facts = facts if real else replace(facts, levels={})
-        says = [int(rng.integers(2**31)) for _ in TEST_WORDINGS]
+        seeds = [int(rng.integers(2**31)) for _ in TEST_WORDINGS]
 
-        def worded(facts: Facts, says: list[int] = says) -> list[str]:
-            pairs = zip(TEST_WORDINGS, says, strict=True)
-            return [write(facts, wording, np.random.default_rng(say)) for wording, say in pairs]
+        def worded(facts: Facts, seeds: list[int] = seeds) -> list[str]:
+            pairs = zip(TEST_WORDINGS, seeds, strict=True)
+            return [write(facts, wording, np.random.default_rng(seed)) for wording, seed in pairs]
 
         row: dict[str, Any] = {"name": name, "captions": worded(facts)}
         if not real:
@@ -67,51 +72,51 @@ def exam_captions(abouts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Exam:
-    """Vectors of all sounds, the facts and captions of tracks and pieces, and how to read texts."""
+    """Vectors of all sounds, the facts and captions of tracks and pieces, and a text encoder."""
 
     real: np.ndarray
     rendered: np.ndarray
     abouts: Sequence[dict[str, Any]]
     tracks: Sequence[dict[str, Any]]
     pieces: Sequence[dict[str, Any]]
-    read: Texts
+    embed_text: EmbedText
 
-    def texts(self, rows: Sequence[Sequence[str]]) -> np.ndarray:
+    def embed(self, rows: Sequence[Sequence[str]]) -> np.ndarray:
         """[wordings, rows, dim] of rows of captions."""
         flat = [caption for row in rows for caption in row]
-        return self.read(flat).reshape(len(rows), len(rows[0]), -1).transpose(1, 0, 2)
+        return self.embed_text(flat).reshape(len(rows), len(rows[0]), -1).transpose(1, 0, 2)
 
-    def figures(self) -> dict[str, Figure]:
+    def estimates(self) -> dict[str, Estimate]:
         return self.of_real() | self.of_rendered()
 
-    def of_real(self) -> dict[str, Figure]:
+    def of_real(self) -> dict[str, Estimate]:
         names = [row["name"] for row in self.tracks]
         track = np.array([names.index(f"{a['package']}/{a['name']}") for a in self.abouts])
         albums = np.array([name.split("/")[0] for name in names])
-        texts = self.texts([row["captions"] for row in self.tracks])
-        similarity = np.einsum("nd,wtd->wnt", self.real, texts)
+        captions = self.embed([row["captions"] for row in self.tracks])
+        similarity = np.einsum("nd,wtd->wnt", self.real, captions)
         _, number = np.unique(albums, return_inverse=True)
-        found = {
-            name: real_pairs(similarity, track, number[track], number, same).figure()
+        out = {
+            name: real_pairs(similarity, track, number[track], number, same).estimate()
             for name, same in (("real", False), ("album", True))
         }
         each = real_pairs(similarity, track, number[track], number, True)
         alone = replace(each, part=np.arange(len(track)))
-        return found | {"album_each": alone.figure()}
+        return out | {"album_each": alone.estimate()}
 
-    def of_rendered(self) -> dict[str, Figure]:
+    def of_rendered(self) -> dict[str, Estimate]:
         n = len(self.pieces)
         works = np.array([row["work"] or row["name"] for row in self.pieces])
-        texts = self.texts([row["captions"] for row in self.pieces])
-        similarity = np.einsum("nd,wtd->wnt", self.rendered, texts)
+        captions = self.embed([row["captions"] for row in self.pieces])
+        similarity = np.einsum("nd,wtd->wnt", self.rendered, captions)
         own = np.eye(n, dtype=bool)
         pairs = Pairs(similarity, own, ~own, works, np.zeros(n, int))
         won = {a: self._swaps(a, similarity, works) for a in ATTRIBUTES}
-        found = {"rendered": pairs.figure()}
+        out = {"rendered": pairs.estimate()}
         for attribute, each in won.items():
-            found[f"swap_{attribute}"] = found_swaps({attribute: each})
-        mean = found_swaps({a: won[a] for a in ATTRIBUTES if a != "mode"})
-        return found | {"swap": mean}
+            out[f"swap_{attribute}"] = swap_share({attribute: each})
+        mean = swap_share({a: won[a] for a in ATTRIBUTES if a != "mode"})
+        return out | {"swap": mean}
 
     def _swaps(
         self, attribute: str, similarity: np.ndarray, works: np.ndarray
@@ -120,14 +125,14 @@ class Exam:
         the exchange changes."""
         rows = [(i, *row["swapped"][attribute]) for i, row in enumerate(self.pieces)
                 if attribute in row["swapped"]]  # fmt: skip
-        places, wordings, texts = zip(*rows, strict=True)
-        fits = (self.rendered[list(places)] * self.read(list(texts))).sum(1)
+        places, wordings, captions = zip(*rows, strict=True)
+        wrong = (self.rendered[list(places)] * self.embed_text(list(captions))).sum(1)
         right = similarity[list(wordings), list(places), list(places)]
-        return (right > fits) + 0.5 * (right == fits), works[list(places)]
+        return (right > wrong) + 0.5 * (right == wrong), works[list(places)]
 
 
 def measured(features: dict[str, np.ndarray]) -> list[Measured]:
-    """Rows of the cache as `clap_front` gave them."""
+    """Rows of the cache as `mini_features.measure` gave them."""
     plain = features["plain"]
     return [
         Measured(row[:-RHYTHM_SIZE], row[-RHYTHM_SIZE:], pitch)
@@ -137,10 +142,10 @@ def measured(features: dict[str, np.ndarray]) -> list[Measured]:
 
 def load_exam(cache: Path, split: str) -> tuple[Any, Any, Any]:
     """((features, facts) of real windows, the same of rendered pieces, captions of both)."""
-    real, abouts = clap_data.load(cache, ("real",))
+    real, abouts = load(cache, ("real",))
     mine = [i for i, about in enumerate(abouts) if about["split"] == split]
     real, abouts = {name: rows[mine] for name, rows in real.items()}, [abouts[i] for i in mine]
-    rendered, facts = clap_data.load(cache, (split,))
+    rendered, facts = load(cache, (split,))
     if split == "test":
         rows = json.loads(FROZEN.read_text())
     else:
@@ -149,30 +154,31 @@ def load_exam(cache: Path, split: str) -> tuple[Any, Any, Any]:
 
 
 def exam_of(
-    loaded: tuple[Any, Any, Any], extract: Callable[[Any], np.ndarray], read: Texts
+    loaded: tuple[Any, Any, Any], extract: Callable[[Any], np.ndarray], embed_text: EmbedText
 ) -> Exam:
     (real, abouts), (rendered, _), rows = loaded
-    return Exam(extract(real), extract(rendered), abouts, rows["tracks"], rows["pieces"], read)
+    tracks, pieces = rows["tracks"], rows["pieces"]
+    return Exam(extract(real), extract(rendered), abouts, tracks, pieces, embed_text)
 
 
-def x_realtime(model: ClapMiniMatch, clips: int = 12) -> Figure:
-    """Seconds of music a second of one core, of the whole audio side, on clips of 10.24 s."""
+def x_realtime(model: ClapMiniMatch, clips: int = 12) -> Estimate:
+    """Seconds of music a second of one core, of the entire audio side, on clips of 10.24 s."""
     rng = np.random.default_rng(0)
-    found = []
+    speeds = []
     for _ in range(clips):
         noise = np.cumsum(rng.standard_normal((2, 451584)), 1)
         sound = Sound((0.1 * noise / np.abs(noise).max()).astype(np.float32), 44100)
         began = time.process_time()
         model.embed_audio([sound])
-        found.append(sound.duration_s / (time.process_time() - began))
-    low, high = np.quantile(found[2:], [0.025, 0.975])
-    return Figure(float(np.median(found[2:])), float(low), float(high), clips - 2)
+        speeds.append(sound.duration_s / (time.process_time() - began))
+    low, high = np.quantile(speeds[2:], [0.025, 0.975])
+    return Estimate(float(np.median(speeds[2:])), float(low), float(high), clips - 2)
 
 
-def figures(cache: Path | None = None, split: str = "test") -> dict[str, dict[str, Any]]:
+def figures(cache: Path | None = None, split: str = "test") -> dict[str, Figure]:
     """All figures of the model card, `{name: {value, low, high, n, unit, command}}`."""
-    cache = cache or Path.home() / ".cache" / "qamdt"
-    clap_data.run(cache, 0, test_only=True)
+    cache = cache or default_cache()
+    make_all(cache, 0, test_only=True)
     loaded = load_exam(cache, split)
     model, standin = ClapMiniMatch(cache), TagTextMatch(cache)
 
@@ -180,19 +186,19 @@ def figures(cache: Path | None = None, split: str = "test") -> dict[str, dict[st
         logits, hidden = (features[n].mean(1, dtype=np.float32) for n in ("logits", "hidden"))
         return model.from_features(logits, hidden, measured(features))
 
-    def hear_words(features: dict[str, np.ndarray]) -> np.ndarray:
+    def extract_words(features: dict[str, np.ndarray]) -> np.ndarray:
         return standin.z_scores(features["logits"].mean(1))
 
-    found = {}
-    for name, figure in exam_of(loaded, extract, model.embed_text).figures().items():
-        found[_full(name)] = figure
-    for name, figure in exam_of(loaded, hear_words, standin.embed_text).figures().items():
-        found[f"{_full(name)}_standin"] = figure
-    found["clap_x_realtime"] = x_realtime(model)
+    estimates = {}
+    for name, e in exam_of(loaded, extract, model.embed_text).estimates().items():
+        estimates[_full(name)] = e
+    for name, e in exam_of(loaded, extract_words, standin.embed_text).estimates().items():
+        estimates[f"{_full(name)}_standin"] = e
+    estimates["clap_x_realtime"] = x_realtime(model)
     return {
-        name: {**{k: round(v, 4) for k, v in asdict(figure).items()}, "unit": _unit(name),
-               "command": COMMAND} for name, figure in found.items()
-    }  # fmt: skip
+        name: figure(e.value, e.n, _unit(name), COMMAND, e.low, e.high)
+        for name, e in estimates.items()
+    }
 
 
 def _full(name: str) -> str:
@@ -209,28 +215,25 @@ def main() -> None:
     """The command: print all figures; with --freeze write the captions of the test first."""
     import torch
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
+    parser = recipe_parser(__doc__)
     parser.add_argument("--split", default="test", choices=["dev", "test"])
     parser.add_argument("--figures", type=Path, help="write the figures here as JSON")
     parser.add_argument("--freeze", action="store_true", help="write the test's captions anew")
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    if given.freeze:
-        freeze(given.cache)
+    if args.freeze:
+        freeze(args.cache)
         return
-    found = figures(given.cache, given.split)
-    for name, figure in found.items():
-        print(f"{name:32} {figure['value']:7.3f}  [{figure['low']:.3f}, {figure['high']:.3f}]"
-              f"  n {figure['n']}")  # fmt: skip
-    if given.figures:
-        given.figures.write_text(json.dumps(found, indent=1) + "\n")
+    results = figures(args.cache, args.split)
+    show_figures(results)
+    if args.figures:
+        args.figures.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def freeze(cache: Path) -> None:
     """Write `FROZEN` from the cached facts of the test."""
-    _, abouts = clap_data.load(cache, ("real",))
-    _, facts = clap_data.load(cache, ("test",))
+    _, abouts = load(cache, ("real",))
+    _, facts = load(cache, ("test",))
     rows = {
         "tracks": exam_captions([about for about in abouts if about["split"] == "test"]),
         "pieces": exam_captions(facts),

@@ -1,12 +1,12 @@
-"""Trains pmos-mini: labels (made or found in the cache), features, network, weights.
+"""Trains pmos-mini: labels (made, or read from the cache), features, network, weights.
 
-    python -m qamdt.recipes.pmos.train_pmos --cache DIR --workers 2
+    python -m qamdt.recipes.pmos.train --cache DIR --workers 2
 
 The loss: the score's error, ranking of pairs (those of one clip count three times), and two
 lessons on the side, which damage it is and how similar each of the teacher's 32 bands stayed. The
 teacher's scale ends at 4.73: a label there means "better than that can tell" (censored regression,
 Tobin 1958) and is learned as at least 4.85, so that most clean sounds pass the ceiling; above 5 there
-is a weak pull back. The weights written are an exponential mean over steps.
+is a weak pull back. The weights written are an EMA over steps.
 
 A run is repeated exactly by the same seed, steps and labels (one thread computes); one that was stopped
 goes on from its last checkpoint in the cache.
@@ -14,9 +14,8 @@ goes on from its last checkpoint in the cache.
 
 from __future__ import annotations
 
-import argparse
 import json
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +25,15 @@ from torch.nn import functional as F
 from ...models.pmos.base import CEILING, WEIGHTS
 from ...models.pmos.mini_features import CUES
 from ...models.pmos.mini_network import Heard, NetConfig, PmosNet
-from ..common.checkpointed import Checkpointed
+from ..common.checkpointed import Checkpointed, cosine_rate
+from ..common.command import recipe_parser
 from . import labels
-from .pmos_data import DAMAGES, Batch, Examples, extract, extract_all
-from .pmos_eval import summary
+from .data import DAMAGES, Batch, Examples, extract, extract_all
+from .evaluate import summary
 
 CLIPS, VERSIONS = 6, 4
-DECAY, EMA = 0.05, 0.999
-SAVE_EVERY, TELL_EVERY = 500, 2000
+WEIGHT_DECAY, EMA, WARMUP = 0.05, 0.999, 200
+SAVE_EVERY, REPORT_EVERY = 500, 2000
 TOP, TOP_PULL = 4.85, 5.0  # what a label at the ceiling is learned as: at least, at most
 LIFT = 0.03  # MOS added in the end: RMSE on dev .345 -> .344, Spearman the same
 
@@ -55,79 +55,66 @@ DATA = (
 )
 
 
-def loss_of(heard: Heard, batch: Batch) -> torch.Tensor:
+def loss_of(output: Heard, batch: Batch) -> torch.Tensor:
     """1.5 x score + .3 ranking + 1.2 damage + 6 x similarity.
 
     The score's loss is |e| + e^2: near the top, where clean and mildly damaged sounds cannot be
-    told apart, the median is wanted; for large errors the mean.
+    distinguished, the median is wanted; for large errors the mean.
     """
     at_top = batch.mos > CEILING - 0.01
-    error = torch.where(at_top, (heard.mos - TOP).clamp(max=0), heard.mos - batch.mos)
-    above = F.relu(heard.mos - TOP_PULL)
+    error = torch.where(at_top, (output.mos - TOP).clamp(max=0), output.mos - batch.mos)
+    above = F.relu(output.mos - TOP_PULL)
     mos = 1.5 * (error.abs() + error.square() + 0.2 * above.square()).mean()
     gap = batch.mos[:, None] - batch.mos
     pairs = gap > 0.1
     weight = 1 + 2 * (batch.clip[:, None] == batch.clip).float()
-    ahead = heard.mos[:, None] - heard.mos
+    ahead = output.mos[:, None] - output.mos
     rank = (F.softplus(-4 * ahead) * weight)[pairs].sum() / weight[pairs].sum().clamp_min(1)
-    damage = F.binary_cross_entropy_with_logits(heard.damage, batch.damage)
-    similarity = F.mse_loss(heard.similarity, batch.similarity)
+    damage = F.binary_cross_entropy_with_logits(output.damage, batch.damage)
+    similarity = F.mse_loss(output.similarity, batch.similarity)
     return mos + 0.3 * rank + 1.2 * damage + 6 * similarity
 
 
-def rate_at(step: int, stage: Stage) -> float:
-    """Learning rate: 200 steps up, then half a cosine down to nothing."""
-    fall = 0.5 * (1 + math.cos(math.pi * step / stage.steps))
-    return stage.rate * min(1.0, (step + 1) / 200) * fall
-
-
 class Training(Checkpointed):
-    """The training of one network."""
+    """The training of one network.
+
+    start: the network to begin with, of the same sizes; None is a new one. dev: what reports are
+    measured on.
+    """
 
     def __init__(
-        self, examples: Examples, stage: Stage, seed: int, start: PmosNet | None = None
-    ) -> None:
+        self, examples: Examples, stage: Stage, seed: int, start: PmosNet | None = None,
+        dev: Examples | None = None,
+    ) -> None:  # fmt: skip
         torch.manual_seed(seed)
-        self.examples, self.stage = examples, stage
+        self.examples, self.stage, self.dev = examples, stage, dev
         net = PmosNet(NetConfig(kinds=DAMAGES, cues=CUES, cue_width=96, cue_dropout=0.15))
         net.center, net.scale = examples.center_and_scale()
         if start:
             net.load_state_dict(start.state_dict())
-        super().__init__(net, EMA, stage.rate, DECAY, seed)
+        super().__init__(net, EMA, stage.rate, WEIGHT_DECAY, seed)
 
-    def step(self) -> float:
-        """One step; gives its loss."""
+    def step(self) -> Mapping[str, float]:
+        """One step; its `loss`."""
         batch = self.examples.batch(CLIPS, VERSIONS, self.rng)
         self.net.train()
         loss = loss_of(self.net(batch.features), batch)
-        self.descend(loss, rate_at(self.done, self.stage))
-        return float(loss.detach())
+        self.descend(loss, cosine_rate(self.done, self.stage.steps, self.stage.rate, WARMUP))
+        return {"loss": float(loss.detach())}
+
+    def report(self, terms: Mapping[str, float]) -> str:
+        """The loss, and the agreement with the labels of `dev`."""
+        line = super().report(terms)
+        return f"{line} dev {summary(self.trained(), self.dev)}" if self.dev else line
 
 
 def train(
     examples: Examples, dev: Examples, stage: Stage, seed: int, checkpoint: Path,
     start: PmosNet | None = None,
 ) -> PmosNet:  # fmt: skip
-    """The averaged network; goes on from `checkpoint` when there is one, and keeps it there.
-
-    start: the network to begin with, of the same sizes; None is a new one.
-    """
-    from tqdm import tqdm
-
-    training = Training(examples, stage, seed, start)
-    if checkpoint.exists():
-        training.load(checkpoint)
-    with tqdm(total=stage.steps, initial=training.done, unit="step", smoothing=0.02) as bar:
-        while training.done < stage.steps:
-            loss = training.step()
-            bar.update()
-            last = training.done == stage.steps
-            if training.done % SAVE_EVERY == 0 or last:
-                training.save(checkpoint)
-            if training.done % TELL_EVERY == 0 or last:
-                told = summary(training.trained(), dev)
-                bar.write(f"step {training.done} loss {loss:.3f} dev {told}")
-    net: PmosNet = training.trained()
+    """The averaged network; goes on from `checkpoint` when there is one, and keeps it there."""
+    training = Training(examples, stage, seed, start, dev)
+    net: PmosNet = training.run(stage.steps, checkpoint, SAVE_EVERY, REPORT_EVERY)
     return net
 
 
@@ -160,19 +147,13 @@ def save(
 
 def main() -> None:
     """The command: see the module."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
-    parser.add_argument("--workers", type=int, default=2, help="processes that label")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
-    given = parser.parse_args()
-    folder = labels.run(given.cache, given.workers, then=extract)
-    extract_all(
-        folder, workers=given.workers
-    )  # parts labelled before, or heard by an older front end
+    parser = recipe_parser(__doc__, workers="processes that label", seed=0, out=WEIGHTS)
+    args = parser.parse_args()
+    folder = labels.run(args.cache, args.workers, extract=extract)
+    extract_all(folder, workers=args.workers)  # parts labelled before, or by an older front end
     torch.set_num_threads(1)
-    save(train_all(folder, given.seed), given.out, given.seed, lift=LIFT)
-    print(f"wrote {given.out}; `make eval-models` measures it")
+    save(train_all(folder, args.seed), args.out, args.seed, lift=LIFT)
+    print(f"wrote {args.out}; `make eval-models` measures it")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The sounds that clap-mini learns from and is judged by, as features and facts in the cache.
+"""The sounds that clap-mini is trained and tested on, as features and facts in the cache.
 
-    python -m qamdt.recipes.clap.clap_data --clips 1600
+    python -m qamdt.recipes.clap.data --clips 1600
 
 Rendered clips of 10.24 s (train and dev: scores of `TRAIN_COMPOSERS` and made-up tunes; test:
 `TEST_COMPOSERS` alone), and windows of real tracks from Debian packages (sectoid and hyperrogue for
@@ -11,7 +11,6 @@ goes on where it was.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Iterator
@@ -27,11 +26,13 @@ from ...audio.sound import Sound
 from ...models.clap.mini_features import measure
 from ...models.tags import musicnn
 from ...models.tags.tagger import MusicnnTagger
+from ...pipeline.progress import Progress
+from ..common.command import recipe_parser
 from ..common.debian import fetch_package
 from ..common.scores import TRAIN_COMPOSERS, Score, load_scores, play, soundfonts
-from .clap_arrange import PIECE_S, arrange
-from .clap_measure import RATE_HZ, numbers
-from .clap_styles import STYLES
+from .arrange import PIECE_S, arrange
+from .measure import RATE_HZ, numbers
+from .styles import STYLES
 
 SEED = 11
 PART = 50
@@ -69,8 +70,8 @@ class Clip:
     about: dict[str, Any]
 
 
-class Ears:
-    """Features of a sound: both musicnn networks by patch, and `clap_front`."""
+class Extractor:
+    """Features of a sound: both musicnn networks by patch, and `mini_features`."""
 
     def __init__(self) -> None:
         self.tagger = MusicnnTagger()
@@ -95,8 +96,9 @@ class Ears:
 
 
 def rendered(
-    split: str, number: int, scores: dict[str, list[Score]], fonts: tuple[Path, ...], ears: Ears
-) -> Clip:
+    split: str, number: int, scores: dict[str, list[Score]], fonts: tuple[Path, ...],
+    extractor: Extractor,
+) -> Clip:  # fmt: skip
     """The rendered clip of this number; its facts, and for one in four what librosa measures."""
     rng = np.random.default_rng([SEED, SPLITS.index(split), number])
     genre = list(STYLES)[int(rng.integers(len(STYLES)))]
@@ -109,15 +111,11 @@ def rendered(
     samples = play(events, programs, pans, PIECE_S, RENDER_HZ, font)
     samples = _recorded(samples, rng)
     sound = Sound(samples, RENDER_HZ)
-    about = {
-        "kind": "rendered",
-        "split": split,
-        "name": score.name if score else "",
-        **asdict(facts),
-    }
+    name = score.name if score else ""
+    about = {"kind": "rendered", "split": split, "name": name, **asdict(facts)}
     if number % 4 == 0:
         about["numbers"] = numbers(sound.mono_at(RATE_HZ), tonal=False).plain()
-    return Clip(ears.extract(sound), about)
+    return Clip(extractor.extract(sound), about)
 
 
 def _recorded(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -130,18 +128,17 @@ def _recorded(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         samples = np.fft.irfft(spectrum * 10 ** (gain_db / 20), samples.shape[1])
     rms = float(np.sqrt(np.mean(np.square(samples)))) + 1e-9
     gain = 10 ** (rng.uniform(-30, -11) / 20) / rms
-    return np.clip(samples * gain, -1, 1).astype(
-        np.float32
-    )  # louder ones are clipped, as masters are
+    # louder ones are clipped, as masters are
+    return np.clip(samples * gain, -1, 1).astype(np.float32)
 
 
 def scores_by_split(cache: Path) -> dict[str, list[Score]]:
     """Every seventh score of the training composers is for dev."""
-    found: dict[str, list[Score]] = {split: [] for split in SPLITS}
+    by_split: dict[str, list[Score]] = {split: [] for split in SPLITS}
     for i, score in enumerate(load_scores(cache)):
         train = "dev" if i % 7 == 6 else "train"
-        found[train if score.composer in TRAIN_COMPOSERS else "test"].append(score)
-    return found
+        by_split[train if score.composer in TRAIN_COMPOSERS else "test"].append(score)
+    return by_split
 
 
 # ------------------------------------------------------------------------------------------ real
@@ -149,36 +146,31 @@ def scores_by_split(cache: Path) -> dict[str, list[Score]]:
 
 def tracks(cache: Path) -> list[Track]:
     """Every track of 20 s or more; each fifth of the training packages is for dev."""
-    found = []
+    out = []
     for package, held_out in PACKAGES.items():
         folder = fetch_package(package, cache)
         paths = [p for p in sorted(folder.rglob("*.ogg")) if "sounds" not in p.parts]
         paths = [p for p in paths if sf.info(p).duration >= 20]
         for i, path in enumerate(paths):
             split = "test" if held_out else ("dev" if i % 5 == 4 else "train")
-            found.append(Track(package, str(path.relative_to(folder)), path, split))
-    return found
+            out.append(Track(package, str(path.relative_to(folder)), path, split))
+    return out
 
 
-def windows_of(track: Track, ears: Ears) -> Iterator[Clip]:
+def windows_of(track: Track, extractor: Extractor) -> Iterator[Clip]:
     """Windows of one track, two in each of up to 4 segments of 20.48 s spread over it.
 
-    `track_numbers` are measured on the whole track (on 300 s of a longer one), `numbers` on the
+    `track_numbers` are measured on the full track (on 300 s of a longer one), `numbers` on the
     segment that the window lies in.
     """
     samples, rate_hz = sf.read(track.path, dtype="float32", always_2d=True)
-    whole = soxr.resample(samples.mean(1), rate_hz, RATE_HZ)
-    middle = max(0, len(whole) - LONGEST_S * RATE_HZ) // 2
+    mono = soxr.resample(samples.mean(1), rate_hz, RATE_HZ)
+    middle = max(0, len(mono) - LONGEST_S * RATE_HZ) // 2
+    of_track = numbers(mono[middle : middle + LONGEST_S * RATE_HZ], tonal=True).plain()
     about: dict[str, Any] = {
-        "kind": "real",
-        "split": track.split,
-        "package": track.package,
-        "name": track.name,
-    }
-    about["tags"] = _tags(track.path)
-    about["track_numbers"] = numbers(
-        whole[middle : middle + LONGEST_S * RATE_HZ], tonal=True
-    ).plain()
+        "kind": "real", "split": track.split, "package": track.package, "name": track.name,
+        "tags": _tags(track.path), "track_numbers": of_track,
+    }  # fmt: skip
     frames = round(PIECE_S * rate_hz)
     segments = min(4, max(1, len(samples) // (SEGMENT_WINDOWS * frames)))
     each = len(samples) / segments
@@ -186,14 +178,14 @@ def windows_of(track: Track, ears: Ears) -> Iterator[Clip]:
         first = int(segment * each + max(0, (each - SEGMENT_WINDOWS * frames) / 2))
         last = min(len(samples), first + SEGMENT_WINDOWS * frames)
         at_low = slice(first * RATE_HZ // rate_hz, last * RATE_HZ // rate_hz)
-        own = numbers(whole[at_low], tonal=True).plain()
+        own = numbers(mono[at_low], tonal=True).plain()
         for window in range(SEGMENT_WINDOWS):
             start = first + window * frames
             cut = samples[start : start + frames]
             if len(cut) < frames or np.sqrt(np.mean(cut**2)) < SILENT_RMS:
                 continue
             sound = Sound(np.ascontiguousarray(cut.T), rate_hz)
-            yield Clip(ears.extract(sound), {**about, "segment": segment, "numbers": own})
+            yield Clip(extractor.extract(sound), {**about, "segment": segment, "numbers": own})
 
 
 def _tags(path: Path) -> dict[str, str]:
@@ -208,46 +200,35 @@ def folder_of(cache: Path) -> Path:
     return cache / "clap" / f"clap-mini-{SEED}"
 
 
-def run(cache: Path, clips: int, test_only: bool = False) -> None:
+def make_all(cache: Path, clips: int, test_only: bool = False) -> None:
     """Make every part that is not there; with `test_only` just what figures are measured on."""
-    from tqdm import tqdm
-
     scores, fonts = scores_by_split(cache), soundfonts(cache)
     folder = folder_of(cache)
     folder.mkdir(parents=True, exist_ok=True)
-
-    def parts(split: str, count: int) -> list[tuple[str, Any]]:
-        return [(f"{split}-{n:05d}", (split, n)) for n in range(0, count, PART)]
-
-    jobs: list[tuple[str, Any]] = [
-        (f"real-{i:03d}", track) for i, track in enumerate(tracks(cache))
+    counts = {**CLIPS, "train": clips}
+    jobs: list[tuple[str, str, Track | int]] = [  # file, split, a track or the first number
+        (f"real-{i:03d}", track.split, track) for i, track in enumerate(tracks(cache))
     ]
-    jobs += [
-        job for split, count in {**CLIPS, "train": clips}.items() for job in parts(split, count)
-    ]
-    if test_only:
-        jobs = [
-            job
-            for job in jobs
-            if (job[1].split if isinstance(job[1], Track) else job[1][0]) == "test"
-        ]
-    jobs = [job for job in jobs if not (folder / f"{job[0]}.json").exists()]
-    if not jobs:
+    jobs += [(f"{split}-{first:05d}", split, first)
+             for split, count in counts.items() for first in range(0, count, PART)]  # fmt: skip
+    todo = [(name, split, source) for name, split, source in jobs
+            if (split == "test" or not test_only) and not (folder / f"{name}.json").exists()]  # fmt: skip
+    if not todo:
         return
-    ears = Ears()
-    for name, job in tqdm(jobs, desc="clap-mini data", unit="part", mininterval=20):
-        if isinstance(job, Track):
-            _save(folder / name, list(windows_of(job, ears)))
-        else:
-            split, first = job
-            last = first + PART
-            _save(
-                folder / name, [rendered(split, n, scores, fonts, ears) for n in range(first, last)]
-            )
+    extractor = Extractor()
+    with Progress("clap-mini data", len(todo)) as bar:
+        for name, split, source in todo:
+            if isinstance(source, Track):
+                part = windows_of(source, extractor)
+            else:
+                last = source + PART
+                part = (rendered(split, n, scores, fonts, extractor) for n in range(source, last))
+            _save(folder / name, list(part))
+            bar.advance(1)
 
 
 def _save(path: Path, clips: list[Clip]) -> None:
-    """Features, then facts: a part whose facts are there is whole."""
+    """Features, then facts: a part whose facts are there is complete."""
     if clips:
         names = clips[0].features
         arrays = {name: np.stack([clip.features[name] for clip in clips]) for name in names}
@@ -271,19 +252,18 @@ def load(cache: Path, kinds: tuple[str, ...]) -> tuple[dict[str, np.ndarray], li
         with np.load(file.with_suffix(".npz")) as kept:
             for name in kept.files:
                 arrays.setdefault(name, []).append(kept[name])
-    return {name: np.concatenate(found) for name, found in arrays.items()}, facts
+    return {name: np.concatenate(blocks) for name, blocks in arrays.items()}, facts
 
 
 def main() -> None:
     """The command: make what is missing."""
     import torch
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
+    parser = recipe_parser(__doc__)
     parser.add_argument("--clips", type=int, default=1600, help="rendered ones to train on")
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    run(given.cache, math.ceil(given.clips / PART) * PART)
+    make_all(args.cache, math.ceil(args.clips / PART) * PART)
 
 
 if __name__ == "__main__":

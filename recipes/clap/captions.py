@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...models.tags.tempo_key import KEYS
-from .clap_styles import INSTRUMENTS, PATTERNS, STYLES
+from .styles import INSTRUMENTS, PATTERNS, STYLES
 
 TRAIN_WORDINGS, TEST_WORDINGS = (0, 1, 2, 3), (4, 5, 6, 7)
 ATTRIBUTES = ("lead", "tempo", "drums", "genre", "mode")
@@ -77,7 +77,7 @@ STEMS = {  # file -> instruments, drums: each song of these packages is kept as 
 class Facts:
     """What a caption may say. Empty or None is unknown, but `drums` "" is: there are none.
 
-    genre: a key of STYLES, or words. drums: a key of PATTERNS. key: one of `tonal.KEYS`.
+    genre: a key of STYLES, or words. drums: a key of PATTERNS. key: one of `tempo_key.KEYS`.
     levels: name in LEVELS -> 0..4. title: of the track.
     """
 
@@ -135,24 +135,24 @@ def real_facts(about: Mapping[str, Any], numbers: Mapping[str, Any]) -> Facts:
 
 def write(facts: Facts, wording: int, rng: np.random.Generator) -> str:
     """A caption that says all of `facts`, in one of eight wordings."""
-    say = _Words(facts, rng)
-    genre, mood, lead = say.genre, facts.mood, facts.lead
-    backing, drums, key, levels = say.backing, say.drums, say.key, say.levels
-    pace, bpm = say.pace, say.bpm
+    words = _Words(facts, rng)
+    genre, mood, lead = words.genre, facts.mood, facts.lead
+    backing, drums, key, levels = words.backing, words.drums, words.key, words.levels
+    pace, bpm = words.pace, words.bpm
     tempo = bpm if rng.random() < 0.5 else pace
     if wording == 0:  # a list of tags
-        parts = [genre, mood, lead, *facts.backing, drums, tempo, key, *levels, say.title]
-        found = [part for part in parts if part]
-        return ", ".join(found[i] for i in rng.permutation(len(found)))
+        tags = [genre, mood, lead, *facts.backing, drums, tempo, key, *levels, words.title]
+        tags = [tag for tag in tags if tag]
+        return ", ".join(tags[i] for i in rng.permutation(len(tags)))
     if wording == 1:
-        head = _join(" ", _a(mood or genre), genre if mood else "", say.noun)
+        head = _join(" ", _a(mood or genre), genre if mood else "", words.noun)
         head += f" {pick(('led by', 'featuring', 'with'), rng)} {lead}" if lead else ""
         head += f", accompanied by {backing}" if backing else ""
-        head += f", with {drums}" if drums and not say.no_drums else ""
-        head += f", {drums}" if say.no_drums else ""
+        head += f", with {drums}" if drums and not words.no_drums else ""
+        head += f", {drums}" if words.no_drums else ""
         rest = [f"{pick(('The tempo is', 'It goes', 'Tempo:'), rng)} {tempo}" if tempo else "",
                 f"{pick(('It is', 'Played'), rng)} {key}" if key else "",
-                f"It is {_and(levels)}" if levels else "", say.titled]  # fmt: skip
+                f"It is {_and(levels)}" if levels else "", words.titled]  # fmt: skip
         return _join(". ", _upper(head), *rest) + "."
     if wording == 2:
         head = f"{lead} {pick(('plays', 'leads', 'carries'), rng)} " if lead else ""
@@ -163,17 +163,17 @@ def write(facts: Facts, wording: int, rng: np.random.Generator) -> str:
         return _join(", ", _upper(head), drums, bpm if rng.random() < 0.5 else "", *levels) + "."
     if wording == 3:
         head = _join(" ", pace, genre, "music", key)
-        tail = _join(", ", mood, lead, backing, drums, *levels, say.title)
+        tail = _join(", ", mood, lead, backing, drums, *levels, words.title)
         return f"{_upper(head)}: {tail}." if tail else f"{_upper(head)}."
     if wording == 4:
         return _join(" ",
             f"This is {_a(genre)} recording.",
-            f"The melody is played by {lead}{say.behind}." if lead else "",
-            "There is no percussion." if say.no_drums else f"There are {drums}." if drums else "",
+            f"The melody is played by {lead}{words.behind}." if lead else "",
+            "There is no percussion." if words.no_drums else f"There are {drums}." if drums else "",
             f"It moves {bpm}{f' and stands {key}' if key else ''}." if bpm else "",
             f"The mood is {mood}." if mood else "",
             f"The sound is {_and(levels)}." if levels else "",
-            say.titled and say.titled + ".")  # fmt: skip
+            words.titled and words.titled + ".")  # fmt: skip
     if wording == 5:
         head = (
             f"Listen to {lead}{f' with {backing} behind it' if backing else ''} in " if lead else ""

@@ -1,4 +1,4 @@
-"""Captions for the clips of `clap_data.py`, as the numbers that clap-mini's text side works on.
+"""Captions for the clips of `data.py`, as the numbers that clap-mini's text side works on.
 
 Each clip has three captions to learn from; the first two also have versions with one fact exchanged.
 Phrases are embedded by MiniLM once and kept in the cache: they repeat from caption to caption.
@@ -17,7 +17,8 @@ import torch
 
 from ...models.clap.mini_words import pieces, read
 from ...models.clap.sentence_embedder import SentenceEmbedder
-from .clap_captions import ATTRIBUTES, TRAIN_WORDINGS, Facts, real_facts, swap, thin, write
+from ...pipeline.progress import Progress
+from .captions import ATTRIBUTES, TRAIN_WORDINGS, Facts, real_facts, swap, thin, write
 
 VARIANTS, WITH_SWAPS = 3, 2
 
@@ -36,15 +37,17 @@ class Phrases:
 
     def add(self, texts: Sequence[str]) -> None:
         """Embed what is new among the phrases of `texts`."""
-        from tqdm import tqdm
 
         new = sorted({p for text in texts for p in pieces(text)} - self.place.keys())
         if not new:
             return
         embedder = SentenceEmbedder()
         blocks = [self.table]
-        for start in tqdm(range(0, len(new), 2048), desc="phrases", mininterval=20):
-            blocks.append(embedder.embed(new[start : start + 2048]).astype(np.float16))
+        with Progress("phrases", len(new)) as bar:
+            for start in range(0, len(new), 2048):
+                batch = new[start : start + 2048]
+                blocks.append(embedder.embed(batch).astype(np.float16))
+                bar.advance(len(batch))
         self.place |= {phrase: len(self.table) + i for i, phrase in enumerate(new)}
         self.table = np.concatenate(blocks)
         np.save(self.folder / "phrases.npy", self.table)
@@ -56,7 +59,7 @@ class Phrases:
 
 @dataclass(frozen=True)
 class Texts:
-    """Many captions: their phrases (rows of the table) and their `clap_words`, float32 [n, 61]."""
+    """Many captions: their phrases (rows of the table) and their `mini_words`, float32 [n, 61]."""
 
     rows: list[list[int]]
     words: torch.Tensor
@@ -96,19 +99,19 @@ def captions_of(abouts: Sequence[Mapping[str, Any]], seed: int) -> Captions:
             facts = _facts(about, variant)
             if variant or rng.random() < 0.3:
                 facts = thin(facts, rng)
-            wording, say = int(rng.choice(TRAIN_WORDINGS)), int(rng.integers(2**31))
+            wording, words_seed = int(rng.choice(TRAIN_WORDINGS)), int(rng.integers(2**31))
             own.append(len(texts))
-            texts.append(write(facts, wording, np.random.default_rng(say)))
+            texts.append(write(facts, wording, np.random.default_rng(words_seed)))
             if variant < WITH_SWAPS:
-                found = []
+                exchanged = []
                 for k, attribute in enumerate(ATTRIBUTES):
                     other = swap(facts, attribute, rng)
                     if other is not None:
-                        wrong = write(other, wording, np.random.default_rng(say))
+                        wrong = write(other, wording, np.random.default_rng(words_seed))
                         if wrong != texts[own[-1]]:
-                            found.append((len(texts), k))
+                            exchanged.append((len(texts), k))
                             texts.append(wrong)
-                swaps[own[-1]] = found
+                swaps[own[-1]] = exchanged
         variants.append(own)
     return Captions(texts, variants, swaps)
 

@@ -6,7 +6,6 @@ Features are varied a little: level, tone, and now and then a shorter window.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ...audio.damage.degrade import KINDS
 from ...models.pmos import mini_features
 from ...models.pmos.mini_features import MELS
 from ...schemas.errors import ConfigError
+from ..common.command import in_processes
 from .labels import PENALTIES, WEIGHTS, mended
 
 DAMAGES = (*(k for k in KINDS if k in WEIGHTS), "nothing")  # outputs of the damage head
@@ -36,7 +36,7 @@ class Batch:
     clip: torch.Tensor
 
 
-def heard_path(part: Path) -> Path:
+def features_path(part: Path) -> Path:
     """Where the features of a part (its .parquet file) are kept."""
     return part.with_suffix(f".heard-{mini_features.VERSION}.npy")
 
@@ -47,7 +47,7 @@ def extract(part: Path) -> None:
     Raises ConfigError where the waves are gone (`labels.WAVES_KEPT`): the front end has changed.
     """
     torch.set_num_threads(1)  # so that the bits are the same in every process
-    path = heard_path(part)
+    path = features_path(part)
     if path.exists():
         return
     if not part.with_suffix(".npy").exists():
@@ -56,31 +56,22 @@ def extract(part: Path) -> None:
             "delete this file, and it is labelled again"
         )
     waves = np.load(part.with_suffix(".npy"), mmap_mode="r")
-    heard = []
+    blocks = []
     with torch.inference_mode():
         for wave in waves:
             sound = torch.from_numpy(wave[None].astype(np.float32) / 32768)
-            heard.append(mini_features.features(sound).half().numpy())
+            blocks.append(mini_features.features(sound).half().numpy())
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as out:
-        np.save(out, np.concatenate(heard))
+        np.save(out, np.concatenate(blocks))
     temporary.replace(path)
 
 
 def extract_all(folder: Path, split: str = "", workers: int = 1) -> None:
-    """`hear` every labelled part (of one split) in `workers` processes, with a progress bar."""
-    from tqdm import tqdm
-
-    todo = [p for p in sorted(folder.glob(f"{split}*.parquet")) if not heard_path(p).exists()]
-    with tqdm(total=len(todo), unit="part", desc="features", disable=not todo) as bar:
-        if workers == 1:
-            for part in todo:
-                extract(part)
-                bar.update()
-        elif todo:
-            with multiprocessing.get_context("spawn").Pool(workers) as pool:
-                for _ in pool.imap_unordered(extract, todo):
-                    bar.update()
+    """`extract` every labelled part (of one split) in `workers` processes, with a progress bar."""
+    parts = sorted(folder.glob(f"{split}*.parquet"))
+    todo = [part for part in parts if not features_path(part).exists()]
+    in_processes("features", extract, todo, workers)
 
 
 class Examples:
@@ -101,10 +92,10 @@ class Examples:
             table = pd.read_parquet(path)
             nothing = table["kinds"].map(lambda kinds: "nothing" in kinds)
             table.loc[nothing, "visqol"] = 1.0
-            chosen = (table["visqol"].notna() | (not labelled)).to_numpy()
-            tables.append(table[chosen])
-            heard = np.load(heard_path(path), mmap_mode="r")
-            self._places += [(heard, int(row)) for row in np.flatnonzero(chosen)]
+            used = (table["visqol"].notna() | (not labelled)).to_numpy()
+            tables.append(table[used])
+            features = np.load(features_path(path), mmap_mode="r")
+            self._places += [(features, int(row)) for row in np.flatnonzero(used)]
         if not tables:
             raise ConfigError(f"{folder} holds no labels for {splits}: run the labels recipe first")
         self.table = pd.concat(tables, ignore_index=True)
@@ -130,8 +121,8 @@ class Examples:
 
     def features(self, rows: Iterable[int]) -> torch.Tensor:
         """float32 [len(rows), C, N]."""
-        found = [heard[row] for heard, row in (self._places[k] for k in rows)]
-        return torch.from_numpy(np.stack(found)).float()
+        own = [features[row] for features, row in (self._places[k] for k in rows)]
+        return torch.from_numpy(np.stack(own)).float()
 
     def center_and_scale(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and deviation of every channel, [C, 1] each, from up to 1000 examples."""
@@ -147,9 +138,9 @@ class Examples:
             rows += [own[0], *rng.permutation(own[1:])[: versions - 1]]
         rows += [int(self._clips[k][0]) for k in rng.integers(0, len(self._clips), clips // 2)]
         pick = torch.tensor(np.array(rows))
-        heard = _varied(self.features(rows), rng)
+        features = _varied(self.features(rows), rng)
         return Batch(
-            heard, self.mos[pick], self.damage[pick], self.similarity[pick], self.clip[pick]
+            features, self.mos[pick], self.damage[pick], self.similarity[pick], self.clip[pick]
         )
 
 

@@ -1,4 +1,4 @@
-"""How well an audio-text space tells captions apart: AUCs and exchanged facts, with intervals.
+"""How well an audio-text space ranks captions: AUCs and exchanged facts, with intervals.
 
 An exam is sounds, captions in several wordings, and who belongs to whom. Every wording is judged
 on its own and the figures are averaged. Intervals come from resampling tracks (compositions for
@@ -7,6 +7,7 @@ rendered pieces), captions staying as they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ TRIES = 400
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A value, its 95% interval, and the number of tracks or pieces."""
 
     value: float
@@ -52,36 +53,38 @@ class Pairs:
     part: np.ndarray
 
     def value(self, weight: np.ndarray) -> float:
-        found = []
+        aucs = []  # (weight, AUC) of each part
         for part in np.unique(self.part):
             mine = self.part == part
             weights = np.broadcast_to(weight[mine][:, None], self.right[mine].shape)
             right, wrong = self.right[mine], self.wrong[mine]
             if not wrong.any() or not weight[mine].any():
                 continue
-            aucs = [
+            of_wordings = [
                 auc(s[mine][right], s[mine][wrong], weights[right], weights[wrong])
                 for s in self.similarity
             ]
-            found.append((weight[mine].sum(), float(np.mean(aucs))))
-        if not found:
+            aucs.append((weight[mine].sum(), float(np.mean(of_wordings))))
+        if not aucs:
             return float("nan")
-        shares, values = np.array(found).T
+        shares, values = np.array(aucs).T
         return float((shares * values).sum() / shares.sum())
 
-    def figure(self) -> Figure:
+    def estimate(self) -> Estimate:
         return with_interval(self.value, self.group)
 
 
-def with_interval(value, group: np.ndarray, tries: int = TRIES) -> Figure:  # type: ignore[no-untyped-def]
+def with_interval(
+    value: Callable[[np.ndarray], float], group: np.ndarray, tries: int = TRIES
+) -> Estimate:
     """`value(weights of the sounds)` with its interval over groups."""
     rng = np.random.default_rng(0)
     names, place = np.unique(group, return_inverse=True)
     drawn = [np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
              for _ in range(tries)]  # fmt: skip
-    found = [value(times[place].astype(float)) for times in drawn]
-    low, high = np.nanquantile(found, [0.025, 0.975])
-    return Figure(value(np.ones(len(group))), float(low), float(high), len(names))
+    values = [value(times[place].astype(float)) for times in drawn]
+    low, high = np.nanquantile(values, [0.025, 0.975])
+    return Estimate(value(np.ones(len(group))), float(low), float(high), len(names))
 
 
 def real_pairs(similarity: np.ndarray, track: np.ndarray, album: np.ndarray,
@@ -96,17 +99,17 @@ def real_pairs(similarity: np.ndarray, track: np.ndarray, album: np.ndarray,
     return Pairs(similarity, own, alike & ~own if same else ~alike, track, part)
 
 
-def found_swaps(won: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """Mean over some facts of the share of exchanged ones that are found.
+def swap_share(won: dict[str, tuple[np.ndarray, np.ndarray]]) -> Estimate:
+    """Mean over some facts of the share of exchanged ones that are recognised.
 
     won: fact -> (1 where the true caption scored higher, else 0; what is resampled).
     """
-    sizes = [len(found) for found, _ in won.values()]
+    sizes = [len(hits) for hits, _ in won.values()]
     fact = np.repeat(np.arange(len(won)), sizes)
-    found = np.concatenate([each for each, _ in won.values()])
+    all_hits = np.concatenate([hits for hits, _ in won.values()])
 
     def value(weight: np.ndarray) -> float:
-        shares = [np.average(found[fact == k], weights=weight[fact == k] + 1e-12)
+        shares = [np.average(all_hits[fact == k], weights=weight[fact == k] + 1e-12)
                   for k in range(len(won))]  # fmt: skip
         return float(np.mean(shares))
 

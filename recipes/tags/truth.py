@@ -1,4 +1,4 @@
-"""Which of the tagger's words fit a clip, as far as it is known: yes, no, or nothing said.
+"""Which of the tagger's words are true of a clip, as far as it is known: yes, no, or unknown.
 
 Rendered pieces: the instruments, drums and tempo of the arrangement, and its style. Real tracks:
 what title, genre tag and documentation of the package say, which is little. A word between yes and
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..clap.clap_styles import INSTRUMENTS as SOUNDS
-from ..clap.clap_styles import STYLES
+from ..clap.styles import INSTRUMENTS as SOUNDS
+from ..clap.styles import STYLES
 
 GUITARS = tuple(name for name in SOUNDS if name.endswith("guitar"))
 SYNTHS = tuple(n for n in SOUNDS if "synth" in n and n != "synth strings")
 ELECTRIC = {*SYNTHS, "synth strings", "electric piano", "rock organ", "electric bass", "slap bass",
             "fretless bass", *GUITARS} - {"nylon-string guitar", "acoustic guitar"}  # fmt: skip
 
-# word -> (instruments that it names, instruments of which it may be said or not)
+# word -> (instruments that it names, instruments that it may or may not name)
 INSTRUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "guitar": (GUITARS, ("electric bass", "fretless bass", "slap bass", "banjo", "koto")),
     "piano": (("piano",), ("electric piano",)),
@@ -34,7 +34,7 @@ INSTRUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "synth": (SYNTHS, ("synth strings", "electric piano", "rock organ")),
 }  # fmt: skip
 
-# word -> (styles that it names, styles of which it may be said or not)
+# word -> (styles that it names, styles that it may or may not name)
 GENRES: dict[str, tuple[str, str]] = {
     "rock": ("rock, metal, punk", "blues, country, pop, funk, reggae, synthwave"),
     "classic rock": ("rock", "blues, metal, punk, funk, reggae"),
@@ -85,7 +85,7 @@ NOT_ELECTRONIC = ("country", "blues", "folk", "harpsichord", "sitar", "opera", "
 def of_piece(
     lead: str, backing: Sequence[str], drums: str, bpm: float, style: str
 ) -> dict[str, bool]:
-    """What is known of an arrangement of `clap_arrange.py`."""
+    """What is known of an arrangement of `clap/arrange.py`."""
     played = {lead, *backing}
     known: dict[str, bool] = {}
     for word, (named, unsure) in INSTRUMENTS.items():
@@ -134,7 +134,7 @@ def of_track(package: str, name: str) -> dict[str, bool]:
 
 
 def _styles(text: str) -> set[str]:
-    found = {part.strip() for part in text.split(",")}
-    if unknown := found - set(STYLES):
+    names = {part.strip() for part in text.split(",")}
+    if unknown := names - set(STYLES):
         raise ValueError(f"no such styles: {sorted(unknown)}")
-    return found
+    return names

@@ -1,17 +1,15 @@
-"""Trains pmos-mini-16k, which hears sounds at 16 kHz: labels, features, network, weights.
+"""Trains pmos-mini-16k, which scores sounds of 16 kHz: labels, features, network, weights.
 
-    python -m qamdt.recipes.pmos.train_pmos_16k --cache DIR --workers 2
+    python -m qamdt.recipes.pmos.train_16k --cache DIR --workers 2
 
 A sound of 16 kHz has lost its treble, and for pmos-mini that is damage, which hides what else is
 wrong. Here both the sound and the clean clip it is held against are cut at 8 kHz before ViSQOL
 compares them: a clean sound of 16 kHz has the best label. The sounds are some of those of `labels.py`;
-training goes on from pmos-mini before its lift (`train_pmos.py`), which it makes when it is not there.
+training goes on from pmos-mini before its lift (`train.py`), which it makes when it is not there.
 """
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
 import os
 from functools import lru_cache, partial
 from pathlib import Path
@@ -22,10 +20,12 @@ import soxr
 import torch
 
 from ...models.pmos.base import NARROW_HZ, WEIGHTS_16K, EmbeddedPmos
+from ..common.command import in_processes, recipe_parser
 from . import labels
-from .pmos_data import Examples, extract, extract_all, heard_path
-from .train_pmos import STAGE as WIDE_STAGE
-from .train_pmos import Stage, save, train, train_all
+from .data import Examples, extract, extract_all, features_path
+from .evaluate import scored
+from .train import STAGE as WIDE_STAGE
+from .train import Stage, save, train, train_all
 from .visqol_fast import FastVisqol
 
 PARTS = {"test": 25, "dev": 12, "train": 150}  # of those of labels.PARTS
@@ -59,69 +59,54 @@ def label_part(cache: Path, todo: tuple[str, int]) -> Path:
     teacher = _teacher(split == "train")
     visqol, similarity = table["visqol"].to_numpy().copy(), list(table["similarity"])
     for _, rows in table.groupby("clip"):
-        ask = [k for k in rows.index[1:] if np.isfinite(visqol[k])]
-        answers = teacher.measure(waves[rows.index[0]], [waves[k] for k in ask])
-        for k, (score, bands) in zip(ask, answers, strict=True):
+        rated = [k for k in rows.index[1:] if np.isfinite(visqol[k])]
+        answers = teacher.measure(waves[rows.index[0]], [waves[k] for k in rated])
+        for k, (score, bands) in zip(rated, answers, strict=True):
             visqol[k], similarity[k] = score, bands.tolist()
     path = folder_of(cache) / name
     np.save(path.with_suffix(".npy"), np.stack([labels.as_int16(wave) for wave in waves]))
     table.assign(visqol=visqol, similarity=similarity).to_parquet(path.with_suffix(".tmp"))
     path.with_suffix(".tmp").replace(path)
-    extract(path)  # its features are the mark that the part is whole
+    extract(path)  # its features mark a complete part
     path.with_suffix(".npy").unlink()  # the waves are quickly made again from those of labels.py
     return path
 
 
 def label_all(cache: Path, workers: int, splits: tuple[str, ...] = tuple(PARTS)) -> Path:
     """Label what is missing, in `workers` processes, with a progress bar; gives the folder."""
-    from tqdm import tqdm
-
-    labels.run(cache, workers, splits, then=extract)
+    labels.run(cache, workers, splits, extract=extract)
     folder = folder_of(cache)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [(split, k) for split in splits for k in range(PARTS[split])]
-    todo = [(s, k) for s, k in wanted if not heard_path(folder / f"{s}-{k:05d}.parquet").exists()]
-    if todo:
-        os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # ViSQOL's search would use every core
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            made = pool.imap_unordered(partial(label_part, cache), todo)
-            for _ in tqdm(made, total=len(todo), unit="part", smoothing=0.05):
-                pass
+    todo = [
+        (s, k) for s, k in wanted if not features_path(folder / f"{s}-{k:05d}.parquet").exists()
+    ]
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # ViSQOL's search would use every core
+    in_processes("labels", partial(label_part, cache), todo, workers)
     return folder
 
 
 def test_table(cache: Path, model: EmbeddedPmos, workers: int = 2) -> pd.DataFrame:
     """The test set cut at 8 kHz, scored by `model`; labels that are not in `cache` are made."""
-    from .pmos_eval import scored
-
     folder = label_all(cache, workers, ("test",))
     return scored(model.net, Examples(folder, "test", labelled=False))
 
 
 def main() -> None:
     """The command: see the module."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
-    parser.add_argument("--workers", type=int, default=2, help="processes that label")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=WEIGHTS_16K)
-    given = parser.parse_args()
-    folder = label_all(given.cache, given.workers)
+    parser = recipe_parser(__doc__, workers="processes that label", seed=0, out=WEIGHTS_16K)
+    args = parser.parse_args()
+    folder = label_all(args.cache, args.workers)
     torch.set_num_threads(1)
-    wide = labels.folder_of(given.cache)
-    extract_all(wide, workers=given.workers)
+    wide = labels.folder_of(args.cache)
+    extract_all(wide, workers=args.workers)
     net = train(
-        Examples(folder, "train"), Examples(folder, "dev"), STAGE, given.seed,
-        folder / f"checkpoint-{given.seed}-{STAGE.steps}.pt", train_all(wide, given.seed),
+        Examples(folder, "train"), Examples(folder, "dev"), STAGE, args.seed,
+        folder / f"checkpoint-{args.seed}-{STAGE.steps}.pt", train_all(wide, args.seed),
     )  # fmt: skip
-    save(
-        net,
-        given.out,
-        given.seed,
-        (WIDE_STAGE, STAGE),
-        note="; all cut at 8 kHz before they are labelled",
-    )
-    print(f"wrote {given.out}; `make eval-models` measures it")
+    note = "; all cut at 8 kHz before they are labelled"
+    save(net, args.out, args.seed, (WIDE_STAGE, STAGE), note)
+    print(f"wrote {args.out}; `make eval-models` measures it")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""How well pmos-mini hears, on albums, composers and two families of damage it was never taught.
+"""How well pmos-mini scores albums, composers and two families of damage it was never taught.
 
 The test set of `labels.py`: clips of held-out albums and composers, each clean, damaged by two
 fresh draws, by one kind at two levels, by the two unseen families, and strongly by hum, wow and
-gaps. Intervals are 95%, from resampling tracks. `eval_models` prints and writes the figures.
+gaps. Intervals are 95%, from resampling tracks. `make eval-models` prints and writes the figures
+(`benchmarks/models/embedded.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,10 @@ import torch
 from ...audio.sound import Sound
 from ...models.pmos.agreement import Measure, calibration, interval, pearson, rmse, spearman
 from ...models.pmos.base import CEILING, EmbeddedPmos
+from ..common.figures import Figure, figure
 from . import labels
+from .data import Examples, extract_all
 from .labels import UNSEEN
-from .pmos_data import Examples, extract_all
 
 COMMAND = "make eval-models"
 GENRES = {  # of the held-out groups
@@ -82,13 +83,13 @@ def ladder_steps(t: pd.DataFrame, gap: float = 0.1) -> pd.DataFrame:
     """A row for each clip damaged twice by one kind: the difference of labels and of scores."""
     low, high = (t[t["role"] == "ladder"].groupby("clip").nth(k).set_index("clip") for k in (0, 1))
     steps = pd.DataFrame({
-        "track": low["track"], "label": low["mos"] - high["mos"], "heard": low["score"] - high["score"],
+        "track": low["track"], "label": low["mos"] - high["mos"], "score": low["score"] - high["score"],
     })  # fmt: skip
     return steps[steps["label"].abs() > gap]
 
 
 def in_order(steps: pd.DataFrame) -> float:
-    return float((np.sign(steps["label"]) == np.sign(steps["heard"])).mean())
+    return float((np.sign(steps["label"]) == np.sign(steps["score"])).mean())
 
 
 def noisy_labels(t: pd.DataFrame, deviation: float = 0.05) -> pd.DataFrame:
@@ -97,7 +98,7 @@ def noisy_labels(t: pd.DataFrame, deviation: float = 0.05) -> pd.DataFrame:
     return under_ceiling(t.assign(score=t["mos"] + noise))
 
 
-def measured(t: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, Measure, str]]:
+def measures(t: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, Measure, str]]:
     """(name, rows, measure, unit) of every figure."""
     raw = half_clean(t)
     half = under_ceiling(raw)
@@ -130,43 +131,41 @@ def measured(t: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, Measure, str]
         yield f"pmos_beyond_{kind}", strong[strong["kind"] == kind], clean_above, "share of pairs"
 
 
-def narrow_figures(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def narrow_figures(table: pd.DataFrame) -> dict[str, Figure]:
     """Figures of a scorer on sounds of 16 kHz, labelled against clean ones cut alike."""
     half, unit = under_ceiling(half_clean(table)), "coefficient"
     worse = table[table["mos"] < 4.0]
-    found = {
+    rows = {
         "pearson": (half, pearson, unit), "rmse": (half, rmse, "MOS"),
         "spearman": (half, spearman, unit),
         "order": (ladder_steps(table), in_order, "share of pairs"),
         "pairs": (worse, clean_above, "share of pairs"),
     }  # fmt: skip
     for family in UNSEEN:
-        found[family] = (under_ceiling(table[table["kind"] == family]), pearson, unit)
-    return {f"pmos_16k_{name}": _figure(*of_one) for name, of_one in found.items()}
+        rows[family] = (under_ceiling(table[table["kind"] == family]), pearson, unit)
+    return {f"pmos_16k_{name}": _figure(*of_one) for name, of_one in rows.items()}
 
 
-def of_low_rates(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """The figures of `pmos_low_rates.py`: correlation within a sampling rate, and over all."""
+def low_rate_figures(table: pd.DataFrame) -> dict[str, Figure]:
+    """The figures of `low_rates.py`: correlation within a sampling rate, and over all."""
     rows = under_ceiling(table)
-    found = {"pmos_pearson_low_rates": _figure(rows, pearson, "coefficient")}
+    out = {"pmos_pearson_low_rates": _figure(rows, pearson, "coefficient")}
     for rate_hz, part in rows.groupby("rate_hz"):
-        found[f"pmos_pearson_{rate_hz}"] = _figure(part, pearson, "coefficient")
-    return found
+        out[f"pmos_pearson_{rate_hz}"] = _figure(part, pearson, "coefficient")
+    return out
 
 
-def _figure(rows: pd.DataFrame, measure: Measure, unit: str) -> dict[str, Any]:
+def _figure(rows: pd.DataFrame, measure: Measure, unit: str) -> Figure:
     value, low, high = interval(rows, measure, over="track", tries=300)
-    return {
-        "value": value, "low": low, "high": high, "n": len(rows), "unit": unit, "command": COMMAND,
-    }  # fmt: skip
+    return figure(value, len(rows), unit, COMMAND, low, high)
 
 
-def figures(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def figures(table: pd.DataFrame) -> dict[str, Figure]:
     """All figures of the model card."""
-    found = {name: _figure(*of_one) for name, *of_one in measured(table)}
-    worst = min(UNSEEN, key=lambda family: found[f"pmos_pearson_{family}"]["value"])
-    found["pmos_pearson_unseen"] = dict(found[f"pmos_pearson_{worst}"])
-    return found
+    out = {name: _figure(*of_one) for name, *of_one in measures(table)}
+    worst = min(UNSEEN, key=lambda family: out[f"pmos_pearson_{family}"]["value"])
+    out["pmos_pearson_unseen"] = dict(out[f"pmos_pearson_{worst}"])
+    return out
 
 
 def test_table(cache: Path, model: EmbeddedPmos, workers: int = 2) -> pd.DataFrame:
@@ -189,17 +188,17 @@ def by(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def times_real_time(model: EmbeddedPmos, seconds: float = 10.0, sounds: int = 24) -> float:
-    """Seconds of sound heard in a second of one core's time: noise-like music, 44.1 kHz stereo."""
+    """Seconds of sound scored in a second of one core's time: noise-like music, 44.1 kHz stereo."""
     rng = np.random.default_rng(0)
-    made = [
+    clips = [
         Sound(rng.standard_normal((2, int(seconds * 44100))).astype(np.float32) / 8, 44100, str(k))
         for k in range(sounds)
     ]
-    model.score(made[:2])
-    for sound in made:
+    model.score(clips[:2])
+    for sound in clips:
         sound.mono_at(48000)  # shared by every listener, so not counted
     began = time.process_time()
-    model.score(made)
+    model.score(clips)
     return sounds * seconds / (time.process_time() - began)
 
 
@@ -212,10 +211,10 @@ def draw_calibration(table: pd.DataFrame, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     bins = calibration(half_clean(table), 0.25)
-    figure, axes = plt.subplots(figsize=(4.2, 4))
+    plot, axes = plt.subplots(figsize=(4.2, 4))
     axes.plot([1, 5], [1, 5], color="0.7", linewidth=1)
     axes.errorbar(bins["score"], bins["mos"], bins["spread"], fmt="o", markersize=4, capsize=2)
     axes.set(xlabel="pmos-mini", ylabel="ViSQOL, mean and spread", xlim=(1, 5), ylim=(1, 5))
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    plot.tight_layout()
+    plot.savefig(path, metadata={"Date": None})
+    plt.close(plot)
