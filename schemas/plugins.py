@@ -100,11 +100,11 @@ def receive(files: Sequence[PluginFile]) -> None:
         _files[file.path] = file
 
 
-def register(role: str, name: str, kind: Any, of: Any = None) -> None:
+def register(role: str, name: str, kind: Any, of: Any = None, module: str = "") -> None:
     """Make `kind` known as `name` in a role. Raises ConfigError where the name is taken or is none.
 
-    of: the function or class that `kind` was made of. A module may register again what it
-    registered itself: a notebook's cell is run many times.
+    of: the function or class that `kind` was made of, of the module `module`. A module may register
+    again what it registered itself: a notebook's cell is run many times.
     """
     _check_role(role)
     if not _NAME.fullmatch(name):
@@ -112,7 +112,7 @@ def register(role: str, name: str, kind: Any, of: Any = None) -> None:
             f"{role} {name!r}: expected a name of a-z, 0-9, _ and -, beginning with a letter"
         )
     of = kind if of is None else of
-    source = _sources[-1] if _sources else str(getattr(of, "__module__", ""))
+    source = _sources[-1] if _sources else module or str(getattr(of, "__module__", ""))
     old = _entries[role].get(name)
     if old is not None and (_sources or old.source != source):
         raise ConfigError(

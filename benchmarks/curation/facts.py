@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ...curate.captions.facts import GENRES, INSTRUMENTS, Facts, facts_of
-from ...curate.captions.facts_job import with_sure
+from ...curate.captions.facts_job import instrument_thresholds
 from ...curate.config import CaptionConfig
 from ...curate.quality.score import TOP_TAGS
 from ...models.tags.tagger import MusicnnTagger
@@ -39,7 +39,9 @@ def figures(cache: Path | None = None) -> dict[str, dict[str, Any]]:
     rows = [row for row in load("test", cache) if not row.package]
     tagger = MusicnnTagger(cache)
     made = {}
-    sure = with_sure(tagger.thresholds, tagger.sigmoids, CaptionConfig().sure)
+    sure = instrument_thresholds(
+        tagger.thresholds, tagger.sigmoids, CaptionConfig().min_instrument_probability
+    )
     for ending, limits in (("", sure), ("_unsure", tagger.thresholds), ("_flat", FLAT)):
         for name, (counts, unit) in measure(rows, tagger.names, limits).items():
             made[name + ending] = ratio(counts, unit) | {"command": COMMAND}
