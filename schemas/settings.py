@@ -8,12 +8,16 @@ None is off and is left out of the TOML.
     @dataclass(frozen=True)
     class FitConfig:
         steps: int = setting(100_000, "optimiser steps")
+
+A setting that had another name says so (`was=`): the old name is read for a release, with a note,
+and stays the setting's key in fingerprints (`params_of`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import sys
 import tomllib
 import types
 import typing
@@ -28,9 +32,36 @@ from .errors import ConfigError
 C = TypeVar("C")
 
 
-def setting(default: Any, doc: str, choices: tuple[str, ...] = ()) -> Any:
-    """A field with its default and the sentence that `--help` shows."""
-    return dataclasses.field(default=default, metadata={"doc": doc, "choices": choices})
+def setting(default: Any, doc: str, choices: tuple[str, ...] = (), was: str = "") -> Any:
+    """A field with its default and the sentence that `--help` shows. was: the name it had before."""
+    about = {"doc": doc, "choices": choices, "was": was}
+    return dataclasses.field(default=default, metadata=about)
+
+
+def renamed(cls: type) -> dict[str, str]:
+    """old name -> new name, of the settings of a section that had another name."""
+    fields = dataclasses.fields(cls)
+    return {old: f.name for f in fields if (old := f.metadata.get("was"))}
+
+
+def params_of(config: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """The settings of a section as parameters of a fingerprint: renamed ones by their old names.
+
+    names: of those wanted, as they are now; None: all.
+    """
+    old = {new: was for was, new in renamed(type(config)).items()}
+    values = dataclasses.asdict(config)
+    return {old.get(name, name): values[name] for name in (values if names is None else names)}
+
+
+_noted: set[str] = set()
+
+
+def note_renamed(old: str, new: str) -> None:
+    """Say once, on standard error, that a name is an old one."""
+    if old not in _noted:
+        _noted.add(old)
+        print(f"note: {old} is now {new}; the old name goes with the next release", file=sys.stderr)
 
 
 def override(config: C, section: str, values: Mapping[str, Any]) -> C:
@@ -78,8 +109,14 @@ def configured(config: C, given: Mapping[str, Any]) -> C:
 def converted(cls: type, values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     """`values` as the types that the dataclass `cls` declares. Raises ConfigError."""
     known = typing.get_type_hints(cls)
+    old_names = renamed(cls)
     clean = {}
     for name, value in values.items():
+        if name in old_names:
+            note_renamed(f"{where}{name}", old_names[name])
+            if old_names[name] in values:
+                raise ConfigError(f"{where}{name} and {old_names[name]} are one setting; give one")
+            name = old_names[name]
         if name not in known:
             raise ConfigError(
                 f"{where}{name}: no such setting; there are {', '.join(sorted(known))}"

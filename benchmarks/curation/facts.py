@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ...curate.captions.facts import GENRES, INSTRUMENTS, Facts, facts_of
-from ...curate.captions.facts_job import with_sure
+from ...curate.captions.facts_job import instrument_thresholds
 from ...curate.config import CaptionConfig
 from ...curate.quality.score import TOP_TAGS
 from ...models.tags.tagger import MusicnnTagger
@@ -38,7 +38,9 @@ def figures(cache: Path | None = None) -> dict[str, Figure]:
     rows = [row for row in load("test", cache) if not row.package]
     tagger = MusicnnTagger(cache)
     out = {}
-    strict = with_sure(tagger.thresholds, tagger.sigmoids, CaptionConfig().sure)
+    strict = instrument_thresholds(
+        tagger.thresholds, tagger.sigmoids, CaptionConfig().min_instrument_probability
+    )
     for ending, limits in (("", strict), ("_unsure", tagger.thresholds), ("_flat", FLAT)):
         for name, (counts, unit) in measure(rows, tagger.names, limits).items():
             out[name + ending] = ratio_figure(counts, unit, COMMAND)

@@ -24,7 +24,7 @@ from ...curate.search import search
 from ...models.clap.vectors import unit_rows
 from ...pipeline.dataset import Dataset
 from ...pipeline.job import output
-from ...schemas.arrow import schema_of
+from ...schemas.arrow import keys_of, schema_of
 from ...schemas.tables import Clap, Clip, File
 from ..figures import Figures, figure, show_figures
 
@@ -84,7 +84,8 @@ def make_set(dataset: Dataset, clips: int, dim: int) -> None:
         }
         of_files |= {"scan": [1] * len(paths[::A_FILE])}
         for out, columns in zip(outputs, (of_files, of_clips, of_rows), strict=True):
-            dataset.commit_arrow(out.table, out.fingerprint, _table(out.cls, columns))
+            rows = _table(out.cls, columns)
+            dataset.commit_arrow(out.table, out.fingerprint, rows, keys=keys_of(out.cls))
 
 
 def _table(cls: type, columns: dict[str, Any]) -> pa.Table:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qamdt.benchmarks.curation.facts import facts_as_stored
 from qamdt.curate.captions.facts import INSTRUMENTS as HEARABLE
 from qamdt.curate.captions.facts import Facts, describe, facts_of
-from qamdt.curate.captions.facts_job import FactsJob, with_sure
+from qamdt.curate.captions.facts_job import FactsJob, instrument_thresholds
 from qamdt.curate.config import CaptionConfig, ModelsConfig
 from qamdt.models.fetch import registry
 from qamdt.models.tags.tagger import MusicnnTagger, read_thresholds
@@ -194,12 +194,16 @@ def test_thresholds_belong_to_the_tagger_that_made_the_tags(ingested: Dataset) -
 def test_an_instrument_is_said_where_it_is_sure() -> None:
     """Its limit is where the calibrated probability is `sure`, and never below the tagger's own."""
     tagger = MusicnnTagger()
-    sure = with_sure(tagger.thresholds, tagger.sigmoids, 0.9)
-    assert with_sure(tagger.thresholds, tagger.sigmoids, None) == dict(tagger.thresholds)
+    sure = instrument_thresholds(tagger.thresholds, tagger.sigmoids, 0.9)
+    assert instrument_thresholds(tagger.thresholds, tagger.sigmoids, None) == dict(
+        tagger.thresholds
+    )
     assert sure["rock"] == tagger.thresholds["rock"], "of instruments alone"
     slope, offset = tagger.sigmoids["drums"]
     logit = np.log(sure["drums"] / (1 - sure["drums"]))
     assert 1 / (1 + np.exp(-(slope * logit + offset))) == pytest.approx(0.9)
     for word in set(sure) & set(HEARABLE):
         assert sure[word] >= tagger.thresholds[word]
-    assert with_sure({"organ": 0.5}, {}, 0.9) == ({} if "organ" in HEARABLE else {"organ": 0.5})
+    assert instrument_thresholds({"organ": 0.5}, {}, 0.9) == (
+        {} if "organ" in HEARABLE else {"organ": 0.5}
+    )
