@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from ...audio.sound import Sound
-from ...schemas.errors import EndOfAudio, WeightsMissing
-from ..fetch.hf_folder import LEAST_VOCABULARY, check_tokenizer, folder_digest, quiet, with_recipe
+from ...schemas.errors import EndOfAudio, ModelError, WeightsMissing
+from ..fetch.hf_folder import LEAST_VOCABULARY, check_tokenizer, folder_digest, with_recipe
+from ..fetch.pretrained import load_pretrained
 from .vectors import unit_rows
 
 RECIPE = 2  # of windows, spectra, tokens: another one gives other vectors, so it is in the digest
@@ -62,15 +63,17 @@ class ClapMatch:
     def _model(self) -> Any:
         from transformers import ClapModel
 
-        with quiet():
-            model: Any = ClapModel.from_pretrained(self._folder, local_files_only=True)
+        model = load_pretrained(ClapModel, self._folder, role="audio-text model clap")
         return model.to(self._device).eval()
 
     @cached_property
     def _processor(self) -> Any:
         from transformers import ClapProcessor
 
-        processor = ClapProcessor.from_pretrained(self._folder, local_files_only=True)
+        try:
+            processor = ClapProcessor.from_pretrained(self._folder, local_files_only=True)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ModelError(f"{self._folder}: its processor cannot be loaded: {error}") from error
         check_tokenizer(processor.tokenizer, self._folder, self._least_vocabulary)
         return processor
 
