@@ -49,8 +49,8 @@ def words_tokenizer(folder: Path, words: list[str] | None = None) -> None:
     ).save_pretrained(folder)  # fmt: skip
 
 
-def tiny_clap(folder: Path, seed: int = 0) -> Path:
-    """A ClapModel with its processor, in the layout of a real one."""
+def tiny_clap(folder: Path, seed: int = 0, words: list[str] | None = None) -> Path:
+    """A ClapModel with its processor, in the layout of a real one. words: of its tokenizer."""
     from transformers import (
         AutoTokenizer,
         ClapConfig,
@@ -60,7 +60,7 @@ def tiny_clap(folder: Path, seed: int = 0) -> Path:
     )
 
     text = {
-        "vocab_size": len(WORDS) + 4, "hidden_size": 16, "num_hidden_layers": 1,
+        "vocab_size": len(words or WORDS) + 4, "hidden_size": 16, "num_hidden_layers": 1,
         "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 40,
     }  # fmt: skip
     audio = {
@@ -71,7 +71,7 @@ def tiny_clap(folder: Path, seed: int = 0) -> Path:
     ClapModel(ClapConfig(text_config=text, audio_config=audio, projection_dim=12)).save_pretrained(
         folder
     )
-    words_tokenizer(folder)
+    words_tokenizer(folder, words)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     ClapProcessor(ClapFeatureExtractor(), tokenizer).save_pretrained(folder)
     return folder
@@ -143,7 +143,7 @@ def small_panns(classes: int = 9) -> dict[str, torch.Tensor]:
     return state
 
 
-def small_clap() -> object:
+def small_clap(vocabulary: int = 50) -> Any:
     from transformers import ClapConfig, ClapModel
 
     torch.manual_seed(0)
@@ -155,7 +155,7 @@ def small_clap() -> object:
                 "num_attention_heads": [1, 2, 2, 4], "projection_dim": 12,
             },
             text_config={
-                "vocab_size": 50, "hidden_size": 64, "num_hidden_layers": 2,
+                "vocab_size": vocabulary, "hidden_size": 64, "num_hidden_layers": 2,
                 "num_attention_heads": 1, "intermediate_size": 24, "projection_dim": 12,
                 "max_position_embeddings": 30, "type_vocab_size": 1,
             },

@@ -70,8 +70,10 @@ class LaionMatch(ClapMatch):
     def _extract(self, windows: list[np.ndarray]) -> np.ndarray:
         return super()._extract([by_16_bits(w) for w in windows] if self._int16 else windows)
 
-    @cached_property
-    def _model(self) -> Any:
+    def _has_tokenizer(self) -> bool:
+        return self._tokens.is_dir()
+
+    def _network(self) -> Any:
         from transformers import ClapConfig, ClapModel
 
         state = read_state(self._file)
@@ -80,7 +82,7 @@ class LaionMatch(ClapMatch):
         except (KeyError, IndexError, RuntimeError, ValueError) as error:
             raise ModelError(f"{self._file} is no CLAP of LAION: {error!r}") from error
         load_state(model, renamed(state), self._file, role="audio-text model laion")
-        return model.to(self._device).eval()
+        return model
 
     @cached_property
     def _extractor(self) -> Any:
