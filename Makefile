@@ -59,8 +59,8 @@ demo: $(VENV)/.models  ## make the demo set in OUT/music
 bench:  ## compare the curated demo set with its truth
 	$(BIN)/qamdt-curate bench $(OUT)/dataset --truth $(OUT)/music/truth.jsonl
 
-test: $(VENV)/.dev $(VENV)/.models  ## the test suite
-	$(BIN)/python -m pytest -q
+test: $(VENV)/.dev $(VENV)/.models  ## the test suite, on two processes
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-all: $(VENV)/.dev $(VENV)/.models  ## the test suite with the slow tests
 	$(BIN)/python -m pytest -q -m 'not gpu and not oracle and not laion and not vllm'

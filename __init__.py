@@ -2,9 +2,6 @@
 
     import qamdt
     ds = qamdt.curate("music/", "out/mine")
-    run = qamdt.fit(ds, "runs/a", size="s")
-    for sound in qamdt.generate(run, ["solo piano"], quality=5):
-        sound.save("piano.wav")
     qamdt.evaluate("generated/", reference="music/").df()
 
 Names are imported when they are first used: `import qamdt` alone loads nothing heavy.
@@ -22,12 +19,10 @@ if TYPE_CHECKING:
     from .evaluate.api import Comparison, Evaluation, compare, evaluate
     from .schemas.answer import Answer
     from .schemas.errors import QamdtError
-    from .train.api import GeneratedSound, Run, fit, generate, latents
 
 __all__ = [
-    "Answer", "Comparison", "Dataset", "Evaluation", "GeneratedSound", "QamdtError", "Run",
-    "__version__", "compare", "curate", "evaluate", "filter", "fit", "generate", "latents",
-    "quantize",
+    "Answer", "Comparison", "Dataset", "Evaluation", "QamdtError", "__version__", "compare",
+    "curate", "evaluate", "filter", "quantize",
 ]  # fmt: skip
 
 _HOMES = {
@@ -35,7 +30,6 @@ _HOMES = {
     ".evaluate.api": ("Comparison", "Evaluation", "compare"),
     ".schemas.answer": ("Answer",),
     ".schemas.errors": ("QamdtError",),
-    ".train.api": ("GeneratedSound", "Run", "fit", "generate", "latents"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 _CALLABLE = ("curate", "evaluate")  # packages that are called by their own name
