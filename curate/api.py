@@ -142,9 +142,9 @@ class Dataset:
 
     def sql(self, query: str) -> Answer:
         """One SELECT over the views (DuckDB), such as `clips_full`. Raises StoreError."""
-        from ..pipeline.views import ask
+        from ..pipeline.views import query as query_views
 
-        return Answer(ask(self.root, query))
+        return Answer(query_views(self.root, query))
 
     def table(self, name: str) -> Answer:
         """A whole view. Raises ConfigError for a name that is none."""
