@@ -23,7 +23,7 @@ OF_REFERENCE = ("fad", "kad", "kl")
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MetricComparison:
     """B against A in one metric.
 
     difference, low, high: B less A with its 95% interval (None for KAD). p: of `test`, two-sided;
@@ -46,7 +46,7 @@ class Comparison:
     better: str = "neither"
 
 
-def compare(a: Results, b: Results) -> list[Comparison]:
+def compare(a: Results, b: Results) -> list[MetricComparison]:
     """Every metric that both have. Raises ConfigError where they were not measured alike."""
     names = [n.name for n in a.numbers if n.name in {m.name for m in b.numbers} and n.name != "is"]
     if not names:
@@ -90,9 +90,9 @@ def _differing(one: Measurement, other: Measurement) -> str:
     return "; ".join(f"{k}: {one.protocol.get(k)} and {other.protocol.get(k)}" for k in apart)
 
 
-def _one(name: str, a: Results, b: Results) -> Comparison:
+def _one(name: str, a: Results, b: Results) -> MetricComparison:
     kind = name.partition("@")[0]
-    test: Callable[[str, Results, Results], Comparison] = {"fad": _fad, "kad": _kad}.get(
+    test: Callable[[str, Results, Results], MetricComparison] = {"fad": _fad, "kad": _kad}.get(
         kind, _mean
     )
     return test(name, a, b)
@@ -108,16 +108,16 @@ def _shared(field: str, a: Results, b: Results) -> tuple[np.ndarray, np.ndarray]
     return np.array([ours[i] for i in ids]), np.array([theirs[i] for i in ids])
 
 
-def _mean(name: str, a: Results, b: Results) -> Comparison:
+def _mean(name: str, a: Results, b: Results) -> MetricComparison:
     ours, theirs = _shared(name, a, b)
     test = paired(ours, theirs)
-    return Comparison(
+    return MetricComparison(
         name, float(ours.mean()), float(theirs.mean()), test.difference, test.low, test.high,
         "paired t", test.p_t, test.n, test.p_wilcoxon,
     )  # fmt: skip
 
 
-def _fad(name: str, a: Results, b: Results) -> Comparison:
+def _fad(name: str, a: Results, b: Results) -> MetricComparison:
     from scipy import stats
 
     one, other = a.number(name), b.number(name)
@@ -134,10 +134,12 @@ def _fad(name: str, a: Results, b: Results) -> Comparison:
     difference = values[1] - values[0]
     p = float(2 * stats.norm.sf(abs(difference) / se)) if se else float(difference == 0)
     reach = Z95 * se
-    return Comparison(name, *values, difference, difference - reach, difference + reach, test, p, n)
+    return MetricComparison(
+        name, *values, difference, difference - reach, difference + reach, test, p, n
+    )
 
 
-def _kad(name: str, a: Results, b: Results) -> Comparison:
+def _kad(name: str, a: Results, b: Results) -> MetricComparison:
     number = _number_of(name, a)
     ours, theirs = _vectors(number, a.vectors), _vectors(number, b.vectors)
     ids = sorted(ours.keys() & theirs.keys())
@@ -155,7 +157,7 @@ def _kad(name: str, a: Results, b: Results) -> Comparison:
     apart = values[1] - values[0]
     p = float((np.abs(apart) >= abs(apart[0]) * (1 - 1e-12)).mean())
     one, other = float(a.number(name).value), float(b.number(name).value)
-    return Comparison(
+    return MetricComparison(
         name, one, other, other - one, None, None, f"{PERMUTATIONS} exchanges", p, len(ids)
     )
 

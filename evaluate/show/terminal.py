@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..run.results import Results
-from .compare import Comparison
+from .compare import MetricComparison
 
 
 def show_results(results: Results, out: Path) -> None:
@@ -36,7 +36,7 @@ def show_results(results: Results, out: Path) -> None:
     console.print(f"  {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
 
 
-def show_comparisons(a: str, b: str, comparisons: Sequence[Comparison]) -> None:
+def show_comparisons(a: str, b: str, comparisons: Sequence[MetricComparison]) -> None:
     """One line a metric."""
     console = Console()
     table = Table(
