@@ -55,7 +55,8 @@ def _root(program: str) -> tuple[Any, str, bool]:
 
 
 def _walk(command: Any, name: str, markup: bool) -> Iterator[Command]:
-    """The command, then those below it."""
+    """The command, then those below it; one that is built when it is needed is built here."""
+    command = getattr(command, "real", command)
     params = [p for p in command.params if not getattr(p, "hidden", False)]
     arguments = tuple(
         (p.metavar or p.name.upper(), _plain(p.help, markup))

@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def run(words: Sequence[str], folder: Path) -> None:
 def _main(program: str) -> Callable[[], Any]:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     module, _, function = scripts[program].partition(":")
-    main: Callable[[], Any] = getattr(import_module(module), function)
+    main: Callable[[], Any] = attrgetter(function)(import_module(module))
     return main
 
 

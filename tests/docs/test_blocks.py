@@ -109,7 +109,7 @@ def test_blocks_are_of_known_languages(page: Path) -> None:
     for block in blocks_of(page):
         assert block.language in LANGUAGES, block
         if block.language == "toml":
-            assert block.config, f"{block}: give `<!-- test: config=curate -->`"
+            assert block.config or block.needs, f"{block}: give `<!-- test: config=curate -->`"
             tomllib.loads(block.text)
         if block.language == "json":
             json.loads(block.text)
