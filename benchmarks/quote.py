@@ -4,8 +4,8 @@
 
 A quoted figure is a table row that begins with a figure's name in backticks: its columns `value` (or
 `value [95%]`) and `n` are written anew, with as many digits as stood there; so is `stand-in`, by the
-figure of that name with `_standin` behind it. Elsewhere it is a number, or a number and an interval, right
-before the name in parentheses: 0.95 [0.94, 0.96] (`pmos_pearson`). All else, and unknown names, stay.
+figure of that name with `_standin` behind it. Elsewhere it is a number, or a number and an interval,
+right before the name in parentheses: 0.95 [0.94, 0.96] (`pmos_pearson`). All else stays.
 """
 
 from __future__ import annotations

@@ -29,7 +29,9 @@ def main(folder: str) -> None:
         print(f"\n{title}")
         ds.sql(query).show()
     spread = ds.sql("select pmos, bandwidth_hz from clips_full where pmos is not null").df()
-    print(f"\np-MOS and bandwidth of {len(spread)} clips: correlation {spread.corr().iloc[0, 1]:.2f}")
+    print(
+        f"\np-MOS and bandwidth of {len(spread)} clips: correlation {spread.corr().iloc[0, 1]:.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ import pytest
 from qamdt.benchmarks.quote import read_figures, requote
 
 ROOT = Path(__file__).parents[2]
-CARDS = [f"models/weights/{name}.md" for name in ("pmos-mini", "pmos-mini-16k", "clap-mini", "tags-mini")]
-WITH_TABLES = ["README.md", "docs/figures.md", *CARDS]
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
-             *sorted(f"models/weights/{p.name}" for p in (ROOT / "models" / "weights").glob("*.md"))]  # fmt: skip
+CARDS = sorted(f"models/weights/{p.name}" for p in (ROOT / "models" / "weights").glob("*.md"))
+PAGES = sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))
+MEASURED = [f"models/weights/{name}.md" for name in ("pmos-mini", "pmos-mini-16k", "clap-mini")]
+WITH_TABLES = ["README.md", "docs/figures.md", *MEASURED, "models/weights/tags-mini.md"]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", *PAGES, *CARDS]
 QUOTED = re.compile(r"^\| `(\w+)` \|.*\|", re.M)
 FIGURES = read_figures(ROOT / "figures")
 
@@ -52,7 +53,9 @@ def test_a_number_before_its_name_is_quoted() -> None:
     """With its digits, and with its interval where one stood; other names and numbers stay."""
     figures = {"a": {"value": 0.12345, "low": 0.1, "high": 0.2, "n": 7}}
     text = "few, 0.9 (`a`), or 0.99 [0.1, 0.3] (`a`); 3 (`b`), more than 2% (`a`) and v1.5 (`a`)\n"
-    wanted = "few, 0.1 (`a`), or 0.12 [0.10, 0.20] (`a`); 3 (`b`), more than 2% (`a`) and v1.5 (`a`)\n"
+    wanted = (
+        "few, 0.1 (`a`), or 0.12 [0.10, 0.20] (`a`); 3 (`b`), more than 2% (`a`) and v1.5 (`a`)\n"
+    )
     assert requote(text, figures) == wanted
 
 

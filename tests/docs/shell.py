@@ -20,7 +20,7 @@ from documents import ROOT
 
 sys.path.insert(0, str(ROOT / "docs"))
 
-from gen_cli import Command, commands  # noqa: E402
+from gen_cli import Command, commands
 
 FOREIGN = ("git", "cd", "export", "hf", "vllm")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import tomllib
 from importlib import import_module
@@ -25,6 +26,7 @@ CAPTION = (
     "A lively piece with plucked chords, a deep bass line and a steady hi-hat,"
     " recorded cleanly at a moderate tempo in a major key"
 )
+COMMAND = re.compile(r"(?:^|: |`)((?:python|qamdt-\w+) [^`\n]+)", re.M)
 SLOW_PAGES = [page for page in PAGES if any(block.slow for block in blocks_of(page))]
 
 
@@ -119,17 +121,12 @@ def test_blocks_are_of_known_languages(page: Path) -> None:
 def test_examples_run(example: Path, folder: Path) -> None:
     """By the commands that their docstrings name."""
     doc = ast.get_docstring(ast.parse(example.read_text())) or ""
-    told = [line.rpartition(": ")[2].strip() for line in doc.splitlines()]
-    lines = [words for line in told for words in shell.lines_of(line) if _is_command(words)]
+    lines = [words for line in COMMAND.findall(doc) for words in shell.lines_of(line)]
     assert lines, f"{example.name}: its docstring names no command that runs it"
     less = {"train_tiny.py": ["--steps", "4", "--sampling-steps", "4"]}.get(example.name, [])
     for words in lines:
         shell.check(words, shell.KNOWN)
         shell.run([*words, *less], folder)
-
-
-def _is_command(words: list[str]) -> bool:
-    return words[0].startswith("qamdt-") or words[:1] == ["python"]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=name_of)

@@ -14,8 +14,13 @@ from qamdt.schemas.arrow import name_of as table_name
 from qamdt.schemas.tables import TABLES
 from qamdt.schemas.version import __version__
 
-ROOMS = "audio benchmarks curate docs evaluate examples figures models pipeline recipes reports schemas tests train"
-FILE = re.compile(rf"(?<![\w/.-])(?:{'|'.join(ROOMS.split())})/[\w./*-]*\.(?:py|md|toml|json|txt|j2)\b")
+ROOMS = (
+    "audio benchmarks curate docs evaluate examples figures models pipeline recipes reports schemas"
+    " tests train"
+)
+FILE = re.compile(
+    rf"(?<![\w/.-])(?:{'|'.join(ROOMS.split())})/[\w./*-]*\.(?:py|md|toml|json|txt|j2)\b"
+)
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 FOREIGN_FLAGS = {"--tensor-parallel-size", "--no-deps"}  # of vllm and pip
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")

@@ -13,7 +13,9 @@ import shell
 from documents import ROOT
 
 pytest.importorskip("mkdocs")
-LOADED = re.compile(r"<(?:script|img|iframe)[^>]+src=\"?(https?:[^\s\">]+)|<link[^>]+href=\"?(https?:[^\s\">]+)")
+LOADED = re.compile(
+    r"<(?:script|img|iframe)[^>]+src=\"?(https?:[^\s\">]+)|<link[^>]+href=\"?(https?:[^\s\">]+)"
+)
 
 
 @pytest.fixture(scope="module")
