@@ -12,7 +12,9 @@ import json
 import os
 import re
 import shutil
+import sys
 import tomllib
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -57,8 +59,27 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the prepared folder, as the working folder, with caches of its own."""
+def no_plugins() -> Iterator[None]:
+    """Plug-ins of a page are forgotten after it: the next may have one of the same name."""
+    from qamdt.schemas import plugins
+
+    entries = {role: dict(known) for role, known in plugins._entries.items()}
+    files = dict(plugins._files)
+    yield
+    for role, known in plugins._entries.items():
+        known.clear()
+        known.update(entries[role])
+    plugins._files.clear()
+    plugins._files.update(files)
+    for name in [name for name in sys.modules if name.startswith("qamdt_plugin_")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def folder(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_plugins: None
+) -> Path:
+    """A copy of the prepared folder, as the working folder."""
     shutil.copytree(prepared, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("COLUMNS", "120")
