@@ -6,13 +6,13 @@ to an equal configuration. A setting whose default is None is off and is left ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..models.profile import profile_or_file
-from ..pipeline.stage import RunConfig
+from ..pipeline.run_config import RunConfig
 from ..schemas import settings
 from ..schemas.errors import ConfigError
 from ..schemas.settings import at_least, between, one_of, setting, to_toml
@@ -204,3 +204,7 @@ def from_toml(path: Path, base: Config | None = None) -> Config:
     """The configuration of a TOML file, or of a profile by its name, over `base` (default: the
     defaults). Raises ConfigError."""
     return settings.from_toml(profile_or_file(path), base or Config())
+
+
+def check_models(config: Config, sections: Sequence[str] = ()) -> None:
+    """Raise ConfigError where a model that the sections use cannot be what the settings say."""

@@ -13,23 +13,28 @@ None is off and is left out of the TOML.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tomli_w
-
 from .errors import ConfigError
+from .run_log import note
 
 C = TypeVar("C")
 
 
-def setting(default: Any, doc: str, choices: tuple[str, ...] = ()) -> Any:
-    """A field with its default and the sentence that `--help` shows."""
-    return dataclasses.field(default=default, metadata={"doc": doc, "choices": choices})
+def setting(
+    default: Any, doc: str, choices: tuple[str, ...] = (), was: str = "", commas: bool = True
+) -> Any:
+    """A field with its default and the sentence that `--help` shows.
+
+    was: its name in the release before; flags and TOML of that name are read, with a note.
+    commas: whether a flag of several values is cut at commas; not where a value may hold one.
+    """
+    metadata = {"doc": doc, "choices": choices, "was": was, "commas": commas}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def override(config: C, section: str, values: Mapping[str, Any]) -> C:
@@ -41,9 +46,19 @@ def override(config: C, section: str, values: Mapping[str, Any]) -> C:
     if section not in sections:
         raise ConfigError(f"[{section}]: no such section; there are {', '.join(sorted(sections))}")
     old = getattr(config, section)
-    clean = converted(type(old), values, f"[{section}] ")
+    clean = converted(type(old), _renamed(type(old), values, section), f"[{section}] ")
     new = dataclasses.replace(old, **clean)
     return dataclasses.replace(config, **{section: new})  # type: ignore[type-var]
+
+
+def _renamed(cls: type, values: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """`values` under today's names; each name of the release before is noted on standard error."""
+    old_names = {
+        f.metadata["was"]: f.name for f in dataclasses.fields(cls) if f.metadata.get("was")
+    }
+    for name in old_names.keys() & values.keys():
+        note(f"[{section}] {name} is now called {old_names[name]}")
+    return {old_names.get(name, name): value for name, value in values.items()}
 
 
 def converted(cls: type, values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
@@ -61,6 +76,8 @@ def converted(cls: type, values: Mapping[str, Any], where: str = "") -> dict[str
 
 def read_toml(path: Path) -> dict[str, dict[str, Any]]:
     """The sections of a TOML file. Raises ConfigError."""
+    import tomllib
+
     try:
         content = tomllib.loads(path.read_text())
     except FileNotFoundError as e:
@@ -100,6 +117,8 @@ def to_plain(config: Any) -> dict[str, dict[str, Any]]:
 
 def to_toml(config: Any) -> str:
     """TOML that `from_toml` reads back to an equal configuration."""
+    import tomli_w
+
     return tomli_w.dumps(to_plain(config))
 
 
