@@ -92,11 +92,7 @@ def refine(folder: Folder, config: Config, call: Call, strict: bool) -> None:
 @with_config("filter", call=STATION)
 def filter_(folder: Folder, config: Config, call: Call, strict: bool) -> None:
     """Decide what is kept, listing every reason against a clip. Runs no model."""
-    dataset = _stations(folder, config, call, strict, "filter_clips")
-    if not call.dry_run:
-        from .report.terminal_status import print_filter
-
-        print_filter(dataset)
+    _stations(folder, config, call, strict, "filter_clips")
 
 
 @app.register(log="folder")
@@ -106,7 +102,7 @@ def export(folder: Folder, config: Config, call: Call, strict: bool) -> None:
     _stations(folder, config, call, strict, "export")
 
 
-def _stations(folder: Path, config: Config, call: Call, strict: bool, *names: str) -> Dataset:
+def _stations(folder: Path, config: Config, call: Call, strict: bool, *names: str) -> None:
     """Run stations, functions of stations.py, one after the other."""
     from ..pipeline.dataset import Dataset
     from . import stations
@@ -117,7 +113,6 @@ def _stations(folder: Path, config: Config, call: Call, strict: bool, *names: st
         for name in names:
             getattr(stations, name)(dataset, config, call)
     _end(dataset, strict)
-    return dataset
 
 
 def _end(dataset: Dataset, strict: bool) -> None:

@@ -20,7 +20,7 @@ from .config import Config
 if TYPE_CHECKING:
     from rich.console import Console
 
-app = CommandLine("The models: list, fetch, look at, train your own.")
+app = CommandLine("The models: list, fetch, look at, train your own.", completion=False)
 with_finetune_config = Flags(
     FinetuneSettings, finetune_from_toml, panels={"finetune": "Fine-tuning"}
 )

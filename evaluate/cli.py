@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..schemas import flags
+from ..schemas.call import Call
+from ..schemas.commands import closing
 from ..schemas.errors import ConfigError
-from .cli_options import STRICT_EXIT, with_config
+from ..schemas.flags import STRICT_EXIT
+from .cli_app import CALL, Folder, Set, app, with_config
 from .config import Config
-from .run.inputs_and_features import Call
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    help="Evaluate generated music: FAD, KAD, KL, IS, CLAP score, p-MOS, each with its protocol "
-    "and its interval.\n\nA set is a folder of audio, Parquet shards, a manifest or a .txt of "
-    "paths; clips are paired by id, never by order.",
-)
-
-Set = Annotated[Path, typer.Argument(help="folder of audio, shards, manifest, or .txt of paths")]
-Folder = Annotated[Path, typer.Argument(help="--out folder of `run`")]
+__all__ = ["app", "main"]
 
 
-@app.command()
-@with_config("metrics", "models", "run")
+@app.register(log="out")
+@with_config("metrics", "models", "run", call=CALL)
 def run(
     generated: Set,
     out: Annotated[Path, typer.Option(help="folder for the results")],
     config: Config,
     call: Call,
+    strict: bool,
     reference: Annotated[
         Path | None, typer.Option(help="set of clips, or statistics in .npz")
     ] = None,
@@ -44,9 +34,6 @@ def run(
     system: Annotated[
         str | None, typer.Option(help="name in tables; default: the folder's")
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="exit 3 when anything is missing or unreadable")
-    ] = False,
     report: Annotated[bool, typer.Option(help="write report.html too")] = True,
 ) -> None:
     """Evaluate a set: results.json, clips.jsonl and report.html in OUT."""
@@ -55,36 +42,51 @@ def run(
     from .show.report import write_report
     from .show.terminal import show_results
 
-    found = evaluate(generated, reference, captions, config, call, system)
-    write_results(out, found)
+    results = evaluate(generated, reference, captions, config, call, system)
+    write_results(out, results)
     if report:
-        write_report(out, found)
-    show_results(found, out)
-    if strict and found.faulty:
+        write_report(out, results)
+    show_results(results, out)
+    opens = [(out / "report.html", "the report, with clips to listen to")] if report else []
+    closing(
+        [
+            *opens,
+            (out / "results.json", "the numbers"),
+            (out / "clips.jsonl", "the numbers of clips"),
+        ],
+        [
+            ["qamdt-evaluate", "table", out],
+            ["qamdt-evaluate", "compare", "OTHER", out],
+        ],
+    )
+    if strict and results.faulty:
         raise typer.Exit(STRICT_EXIT)
 
 
-@app.command()
+@app.register()
 def compare(
     a: Folder,
     b: Folder,
     json_: Annotated[Path | None, typer.Option("--json", help="also write JSON")] = None,
 ) -> None:
     """Test system B against system A on the clips that both have, Holm's correction over metrics."""
+    import json
+    from dataclasses import asdict
+
     from .run.results import read_results
     from .show import compare as module
     from .show.terminal import show_compared
 
     one, other = read_results(a), read_results(b)
-    found = module.compare(one, other)
-    show_compared(one.system, other.system, found)
+    comparisons = module.compare(one, other)
+    show_compared(one.system, other.system, comparisons)
     if json_:
-        rows = [asdict(c) for c in found]
+        rows = [asdict(c) for c in comparisons]
         json_.write_text(json.dumps({"a": one.system, "b": other.system, "tests": rows}, indent=1))
 
 
-@app.command()
-@with_config("models", "metrics", "run")
+@app.register()
+@with_config("models", "metrics", "run", call=CALL)
 def stats(
     source: Annotated[
         list[Path], typer.Argument(help="a set; or with --merge, .npz files of ours")
@@ -102,17 +104,18 @@ def stats(
     from .run.reference import reference_stats
 
     if merge:
-        found = merge_stats([read_stats(path) for path in source])
+        statistics = merge_stats([read_stats(path) for path in source])
     elif len(source) != 1:
         raise ConfigError(f"{len(source)} sources: give one set, or .npz files with --merge")
     else:
-        found = reference_stats(source[0], config, call)
-    write_stats(out, found if rows else found.without_rows())
-    shape = f"{found.gaussian.n} rows of {found.gaussian.dim} dimensions"
-    typer.echo(f"{out}: {len(found.contents)} clips, {shape}, rank {found.gaussian.rank}")
+        statistics = reference_stats(source[0], config, call)
+    write_stats(out, statistics if rows else statistics.without_rows())
+    gaussian, clips = statistics.gaussian, len(statistics.contents)
+    shape = f"{gaussian.n} rows of {gaussian.dim} dimensions"
+    typer.echo(f"{out}: {clips} clips, {shape}, rank {gaussian.rank}")
 
 
-@app.command()
+@app.register()
 def table(
     results: Annotated[list[Path] | None, typer.Argument(help="--out folders of `run`")] = None,
     published: Annotated[
@@ -124,7 +127,7 @@ def table(
         bool, typer.Option("--mix", help="print different protocols beside each other")
     ] = False,
 ) -> None:
-    """Print results as one table; different protocols are refused unless told to mix."""
+    """Print results as one table; different protocols are refused without --mix."""
     from .run.results import read_results
     from .show.table import FORMATS, PUBLISHED, build_table
 
@@ -132,11 +135,11 @@ def table(
         raise ConfigError(f"--format {format_}: expected one of {', '.join(FORMATS)}")
     if not results and published is None:
         raise ConfigError("nothing to print: give folders of results, or --published SET")
-    found = [read_results(path) for path in results or []]
-    typer.echo(FORMATS[format_](build_table(found, published, file or PUBLISHED, mix)), nl=False)
+    rows = [read_results(path) for path in results or []]
+    typer.echo(FORMATS[format_](build_table(rows, published, file or PUBLISHED, mix)), nl=False)
 
 
-@app.command()
+@app.register()
 def prompts(
     file: Annotated[
         Path, typer.Argument(help="MusicCaps or Song Describer CSV, or id and caption")
@@ -144,17 +147,19 @@ def prompts(
     out: Annotated[Path, typer.Option(help="JSON lines of id, caption, reference_id")],
 ) -> None:
     """Read a prompt file and write it in one layout, for generation and for --captions."""
+    import json
+
     from ..pipeline.dataset import write_atomically
     from .data.prompts import read_prompts
 
-    found = read_prompts(file)
-    rows = ({"id": p.id, "caption": p.caption, "reference_id": p.reference} for p in found.prompts)
+    parsed = read_prompts(file)
+    rows = ({"id": p.id, "caption": p.caption, "reference_id": p.reference} for p in parsed.prompts)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_atomically(out, text.encode("utf-8"))
-    typer.echo(f"{out}: {len(found.prompts)} prompts ({found.kind})")
+    typer.echo(f"{out}: {len(parsed.prompts)} prompts ({parsed.kind})")
 
 
-@app.command()
+@app.register()
 def convert(
     kind: Annotated[str, typer.Argument(help="vggish or panns")],
     source: Annotated[Path, typer.Argument(help="the authors' checkpoint (.pth)")],
@@ -169,7 +174,7 @@ def convert(
 
 def main() -> None:
     """The entry point."""
-    flags.speak(app, "stopped; the same command goes on where this one ended")
+    app.run()
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..models.profile import apply_profile, is_profile, profile_or_file
 from ..schemas import settings
 from ..schemas.errors import ConfigError
 from ..schemas.settings import at_least, between, one_of, setting
@@ -99,5 +100,15 @@ class Config:
 
 
 def from_toml(path: Path, base: Config | None = None) -> Config:
-    """The configuration of a TOML file, over `base`. Raises ConfigError."""
-    return settings.from_toml(path, base or Config())
+    """The configuration of a TOML file, or of a profile by its name, over `base`. Raises ConfigError.
+
+    The role `match` of a profile is the model of the CLAP score here.
+    """
+    config = base or Config()
+    if is_profile(path):
+        return apply_profile(path, config, {"match": "clap"})
+    return settings.from_toml(profile_or_file(path), config)
+
+
+def check_models(config: Config, sections: Sequence[str] = ()) -> None:
+    """Raise ConfigError where a model that the metrics need cannot be what the settings say."""

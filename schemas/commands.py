@@ -104,13 +104,14 @@ class LazyCommand(TyperCommand):
 class CommandLine(typer.Typer):
     """A typer app whose commands are functions given to `register`."""
 
-    def __init__(self, doc: str, stopped: str = "stopped") -> None:
+    def __init__(self, doc: str, stopped: str = "stopped", completion: bool = True) -> None:
         self.lazy: dict[str, LazyCommand] = {}
         self.stopped = stopped
         super().__init__(
             cls=type("Group", (_LazyGroup,), {"lazy": self.lazy}), no_args_is_help=True,
             rich_markup_mode="rich", pretty_exceptions_enable=False, context_settings=NAMES,
             help=escaped(doc), epilog=EPILOG, callback=_nothing,
+            add_completion=completion,
         )  # fmt: skip
 
     def register(
@@ -126,7 +127,9 @@ class CommandLine(typer.Typer):
             called = name or command.__name__.strip("_").replace("_", "-")
             doc = inspect.getdoc(command) or ""
             self.lazy[called] = LazyCommand(
-                called, doc, lambda: _built(called, doc, _guarded(command, called, log, self.stopped))
+                called,
+                doc,
+                lambda: _built(called, doc, _guarded(command, called, log, self.stopped)),
             )
             return command
 
@@ -146,7 +149,7 @@ class CommandLine(typer.Typer):
                 raise
             typer.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
             sys.exit(1)
-        except Exception as error:  # noqa: BLE001 - the last one who can say where its traceback is
+        except Exception as error:
             if _debugging():
                 raise
             log = getattr(error, "log_path", None)
@@ -169,21 +172,28 @@ def escaped(text: str) -> str:
     return re.sub(r"(?<!\\)\[(?=[a-z#/@])", r"\\[", text)
 
 
-def closing(opens: Sequence[tuple[object, str]], commands: Sequence[Sequence[object]]) -> None:
+def closing(opens: Sequence[tuple[Path, str]], commands: Sequence[Sequence[object]]) -> None:
     """Print what a command has made and can be opened, and commands to try next.
 
-    opens: (path, what it is). commands: words, quoted here.
+    opens: (path, what it is); what is not there is left out. commands: words, quoted here.
     """
-    width = max((len(str(path)) for path, _ in opens), default=0)
-    lines = [f"{path!s:{width}}  {what}" for path, what in opens]
-    for title, rows in (
-        ("open", lines),
-        ("next", [shlex.join(map(str, words)) for words in commands]),
-    ):
-        for row in rows:
-            typer.secho(f"{title:5}", bold=True, nl=False)
-            typer.echo(row)
-            title = ""
+    if not is_first_process():
+        return
+    there = [(path, what) for path, what in opens if path.exists()]
+    width = max((len(str(path)) for path, _ in there), default=0)
+    rows = {
+        "open": [f"{path!s:{width}}  {what}" for path, what in there],
+        "next": [shlex.join(map(str, words)) for words in commands],
+    }
+    for title, lines in rows.items():
+        for number, line in enumerate(lines):
+            typer.secho(f"{'' if number else title:6}", bold=True, nl=False)
+            typer.echo(line)
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that prints and keeps the log, of those that torch has started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class _LazyGroup(TyperGroup):
@@ -192,6 +202,8 @@ class _LazyGroup(TyperGroup):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.commands.update(self.lazy)
+        for option in self.params:  # with --help, in the panel of options
+            option.rich_help_panel = None  # type: ignore[attr-defined]
 
 
 def _nothing(debug: DEBUG = False, version: VERSION = False) -> None:
@@ -228,9 +240,11 @@ def _guarded(command: Command, name: str, log: LogFolder, stopped: str) -> Comma
     def run(**given: Any) -> None:
         given = {p.name: given[p.name] for p in parameters}
         folder = log(given) if callable(log) else given[log] if log else None
-        idle = given.get("dry_run") or given.get("show_config") or os.environ.get("RANK", "0") != "0"
+        idle = given.get("dry_run") or given.get("show_config") or not is_first_process()
         try:
-            with command_log(Path(folder) / "logs" if folder and not idle else None, name, sys.argv):
+            with command_log(
+                Path(folder) / "logs" if folder and not idle else None, name, sys.argv
+            ):
                 inner(**given)
         except KeyboardInterrupt as error:
             note(stopped)

@@ -133,9 +133,7 @@ class Flags:
             command(**values)
 
         run.__name__, run.__doc__ = command.__name__, command.__doc__
-        context = inspect.Parameter(
-            "ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
-        )
+        context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
         set_signature(run, [context, *own.values(), *(_parameter(n, *f) for n, f in flags.items())])
         return run
 

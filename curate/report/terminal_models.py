@@ -8,10 +8,12 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.table import Table
 
 from ...models.fetch import registry
 from ...schemas.errors import WeightsMissing
+from ..config import ModelsConfig
 
 PLACES = {  # what stands behind a kind
     "qama": "@FILE or FOLDER",
@@ -39,8 +41,8 @@ def print_models(console: Console) -> None:
     console.print(table)
 
 
-def print_kinds(console: Console) -> None:
-    """What can be asked for in every role, and the profiles that choose for all."""
+def print_kinds(console: Console, models: ModelsConfig) -> None:
+    """The kinds of every role, the model that the settings name, and the profiles."""
     from ...models.clap.kinds import MATCHERS
     from ...models.llm.kinds import LLMS
     from ...models.pmos.base import KINDS
@@ -48,7 +50,9 @@ def print_kinds(console: Console) -> None:
     from ...models.tags.tagger import TAGGERS
     from ..captions.captioners import KINDS as CAPTIONERS
 
-    table = Table("role", "kinds", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
+    for head in ("role", "kinds", "by these settings"):
+        table.add_column(head, overflow="fold")
     roles = {
         "pmos": KINDS,
         "match": MATCHERS,
@@ -57,11 +61,12 @@ def print_kinds(console: Console) -> None:
         "llm": LLMS,
     }
     for role, kinds in roles.items():
-        table.add_row(role, ", ".join(k + PLACES.get(k, "") for k in kinds))
+        names = ", ".join(k + PLACES.get(k, "") for k in kinds)
+        table.add_row(role, names, escape(getattr(models, role)))
     console.print(table)
-    names = " or ".join(f"--config {name}" for name in profiles())
+    every = " or ".join(f"--config {name}" for name in profiles())
     console.print(
-        f"all roles at once: {names}; docs/real-checkpoints.md tells more", highlight=False
+        f"all roles at once: {every}; docs/real-checkpoints.md tells more", highlight=False
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from ...schemas import settings
 from ...schemas.errors import ConfigError
 from ...schemas.settings import setting
+from ..profile import profile_or_file
 
 LOSSES = ("l1", "huber")
 FREEZES = ("none", "features", "encoder")
@@ -88,7 +89,7 @@ class Config:
 
 def from_toml(path: Path, base: Config | None = None) -> Config:
     """The configuration of a TOML file, over `base`. Raises ConfigError."""
-    return settings.from_toml(path, base or Config())
+    return settings.from_toml(profile_or_file(path), base or Config())
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
