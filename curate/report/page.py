@@ -16,7 +16,7 @@ from ...pipeline.dataset import Dataset, write_atomically
 from ...reports.charts import histogram
 from ...schemas.errors import AudioError
 from .audio import data_uri
-from .numbers import STATION_OF, Numbers, numbers
+from .numbers import Numbers, numbers
 
 TEMPLATE = "template.html.j2"
 
@@ -27,15 +27,15 @@ def build_report(dataset: Path) -> tuple[Path, Path]:
     What has not been made yet is said in a sentence in its place. Raises StoreError when the folder
     holds no table at all.
     """
-    found = numbers(Dataset(dataset))
+    results = numbers(Dataset(dataset))
     html, data = dataset / "report.html", dataset / "report.json"
-    text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(data, text.encode("utf-8"))
-    write_atomically(html, render(found).encode("utf-8"))
+    write_atomically(html, render(results).encode("utf-8"))
     return html, data
 
 
-def render(found: Numbers) -> str:
+def render(results: Numbers) -> str:
     """The page of these numbers; reads the audio of the clips that can be played."""
     import jinja2
 
@@ -54,15 +54,20 @@ def render(found: Numbers) -> str:
         "number": _number,
     }
     names: dict[str, str] = {}
-    for model in found["models"]:
+    for model in results["models"]:
         names.setdefault(model["role"], model["model"])
     return page.get_template(TEMPLATE).render(
-        **found,
+        **results,
         named=names,
-        station_of=STATION_OF,
-        pmos_chart=_pmos_chart(found["pmos"]),
-        similarity_chart=_similarity_chart(found["similarity"]),
-        played={end: [_played(clip) for clip in found["clips"][end]] for end in ("best", "worst")},
+        pmos_chart=_pmos_chart(results["pmos"]),
+        similarity_chart=_similarity_chart(results["similarity"]),
+        plugin_charts=[
+            histogram(p["low"], p["high"], [("clips", p["counts"])], (), p["name"])
+            for p in results["plugins"]
+        ],
+        played={
+            end: [_played(clip) for clip in results["clips"][end]] for end in ("best", "worst")
+        },
     )
 
 
