@@ -108,7 +108,7 @@ class AudioCaptioner:
 
     @cached_property
     def model(self) -> Any:
-        from ...models.llm.audio_captioner import CAPTIONERS
+        from ...models.llm.kinds import CAPTIONERS
 
         return resolve(self._ref, CAPTIONERS, device=pick_device(self._device))
 

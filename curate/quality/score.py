@@ -69,7 +69,7 @@ class PmosListener(_ModelListener):
     version = 1
 
     def _kinds(self) -> Mapping[str, Callable[..., Any]]:
-        from ...models.pmos.base import KINDS
+        from ...models.pmos.kinds import KINDS
 
         return KINDS
 
@@ -103,7 +103,7 @@ class TagsListener(_ModelListener):
     version = 1
 
     def _kinds(self) -> Mapping[str, Callable[..., Any]]:
-        from ...models.tags.tagger import TAGGERS
+        from ...models.tags.kinds import TAGGERS
 
         return TAGGERS
 

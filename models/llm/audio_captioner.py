@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import soundfile as sf
 
 from ...audio.sound import Sound
-from ..ref import require_path
 from .answer import checked
 from .openai import ChatServer, body_of
 from .vllm import Chat, VllmEngine, params_of
@@ -97,17 +96,3 @@ def as_wav(sound: Sound) -> bytes:
     wave = np.nan_to_num(sound.mono_at(RATE_HZ))
     sf.write(into, wave.clip(-1, 1), RATE_HZ, format="WAV", subtype="PCM_16")
     return into.getvalue()
-
-
-def _open_vllm(where: str, **_: Any) -> VllmCaptioner:
-    return VllmCaptioner(require_path("vllm-audio", where, "NAME_OR_FOLDER"))
-
-
-def _open_openai(where: str, **_: Any) -> OpenAiCaptioner:
-    return OpenAiCaptioner(require_path("openai-audio", where, "http://host:port/v1#model"))
-
-
-CAPTIONERS: dict[str, Callable[..., Captioner]] = {
-    "vllm-audio": _open_vllm,
-    "openai-audio": _open_openai,
-}

@@ -14,10 +14,10 @@ from qamdt.curate.cli import app
 from qamdt.curate.config import Config, from_toml, to_toml
 from qamdt.models.clap.kinds import MATCHERS
 from qamdt.models.llm.kinds import LLMS
-from qamdt.models.pmos.base import KINDS
+from qamdt.models.pmos.kinds import KINDS
 from qamdt.models.profile import PROFILES, profile_or_file, profiles
 from qamdt.models.ref import ModelRef
-from qamdt.models.tags.tagger import TAGGERS
+from qamdt.models.tags.kinds import TAGGERS
 from qamdt.schemas.errors import ConfigError
 
 ROLES = {"pmos": KINDS, "match": MATCHERS, "tagger": TAGGERS, "captioner": CAPTIONERS, "llm": LLMS}

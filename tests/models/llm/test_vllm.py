@@ -30,8 +30,7 @@ from vllm_job import SCHEMA, job_of, merge, merged, questions
 
 from qamdt.audio.sound import Sound
 from qamdt.models.fetch import registry
-from qamdt.models.llm.audio_captioner import CAPTIONERS
-from qamdt.models.llm.kinds import LLMS
+from qamdt.models.llm.kinds import CAPTIONERS, LLMS
 from qamdt.models.llm.smollm import SmolLm
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ModelError
