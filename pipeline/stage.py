@@ -8,24 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..schemas.settings import at_least, setting
 from .dataset import Dataset
 from .job import Job
+from .run_config import RunConfig as RunConfig
 from .runner import Summary, run
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """Where the work runs. Nothing here changes a result, but for the last bits with `threads`."""
-
-    workers: int = setting(0, "Ray actors; 0 runs in this process")
-    threads: int = setting(1, "threads a worker computes with")
-    ray_address: str | None = setting(None, "join this Ray cluster instead of a local one")
-
-    def __post_init__(self) -> None:
-        at_least("workers", self.workers, 0)
-        at_least("threads", self.threads, 1)
-
 
 Log = Callable[[str], None]
 

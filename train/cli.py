@@ -26,7 +26,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="dataset folder, wit
 
 
 @app.command()
-@with_config("model", "objective", "data", "masking", "optim", "fit", "watch")
+@with_config("model", "objective", "prompt", "data", "masking", "optim", "fit", "watch")
 def fit(
     folder: Folder,
     run: Annotated[Path, typer.Argument(metavar="RUN", help="folder of the training")],
@@ -85,26 +85,26 @@ def sample(
         typer.Option(help="level 1..5, 4.5 is between; may be given again [dim]\\[5][/dim]"),
     ] = None,
     negative: Annotated[
-        str, typer.Option(help="prompt of guidance's second answer; empty: none")
+        str, typer.Option(help="prompt of guidance's second prediction; empty: none")
     ] = "",
     low_quality: Annotated[
-        float, typer.Option(help="level of guidance's second answer; 0: not said")
+        float, typer.Option(help="level of guidance's second prediction; 0: none")
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="seed of the first latent of each prompt")] = 0,
     count: Annotated[int, typer.Option(min=1, help="latents for each prompt and level")] = 1,
     batch_size: Annotated[int, typer.Option(min=1, help="latents at once")] = 8,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
-    """Generate latents for prompts at quality levels, with the mean of the weights."""
-    from .generate.sample import Request, generate_to
+    """Generate latents for prompts at quality levels, with the EMA of the weights."""
+    from .generate.sample import Request, sample_to
 
     if not text:
         raise ConfigError("give at least one prompt: --text 'high quality, slow piano'")
     request = Request(
         tuple(text), tuple(quality or [5.0]), negative, low_quality, seed, count, batch_size
     )
-    made = generate_to(out, weights, Dataset(folder), request, config.sample, device)
-    typer.echo(f"{made} latents: {out}")
+    count = sample_to(out, weights, Dataset(folder), request, config.sample, device)
+    typer.echo(f"{count} latents: {out}")
 
 
 @app.command(name="import-released")
@@ -113,8 +113,8 @@ def import_released(
         Path, typer.Argument(help="checkpoint of the released class PixArt_MDT_MOS_AS_TOKEN")
     ],
     out: Annotated[Path, typer.Argument(help="weights file to write, .safetensors")],
-    heads: Annotated[int, typer.Option(help="attention heads, which weights do not tell")] = 16,
-    ema: Annotated[bool, typer.Option(help="take the mean of the weights")] = False,
+    heads: Annotated[int, typer.Option(help="attention heads, which weights do not say")] = 16,
+    ema: Annotated[bool, typer.Option(help="take the EMA of the weights")] = False,
 ) -> None:
     """Translate released weights by name, for `sample` and for `fit --init`."""
     from .generate.sample import write_released

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import typing
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,42 +11,10 @@ from ..pipeline.dataset import Dataset
 from ..pipeline.stage import Call
 from ..schemas import flags
 from ..schemas.errors import ConfigError
-from ..schemas.settings import from_toml, override, to_toml
-from .audio_config import AudioConfig
+from .cli_options import with_config
+from .config import Config
 
 JUDGE = "p-MOS model: embedded-16k (what the codec speaks), embedded, wav2vec2@FOLDER"
-
-
-def with_sections(*sections: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorate `command(..., config)` with the flags of sections of AudioConfig."""
-    kinds = typing.get_type_hints(AudioConfig)
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(command, eval_str=True)
-        own = [p for p in signature.parameters.values() if p.name != "config"]
-
-        @functools.wraps(command)
-        def run(**given: Any) -> None:
-            config = AudioConfig()
-            for path in given["config_file"] or []:
-                config = from_toml(path, config)
-            for section in sections:
-                names = flags.names_of(kinds[section])
-                told = {k: given[k] for k in names if given[k] is not None}
-                config = override(config, section, told)
-            if given["show_config"]:
-                typer.echo(to_toml(config), nl=False)
-                return
-            command(**{p.name: given[p.name] for p in own}, config=config)
-
-        settings: dict[str, Any] = {}
-        for section in sections:
-            settings |= flags.flags_of(kinds[section])
-        call = {"config_file": flags.CONFIG_FILE, "show_config": flags.SHOW_CONFIG}
-        flags.add_flags(run, own, {**settings, **call})
-        return run
-
-    return decorate
 
 
 def add_to(app: typer.Typer) -> None:
@@ -61,10 +25,10 @@ def add_to(app: typer.Typer) -> None:
     app.command()(page)
 
 
-@with_sections("models", "latents", "run")
+@with_config("models", "prompt", "latents", "run")
 def latents(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="curated dataset folder")],
-    config: AudioConfig,
+    config: Config,
     limit: Annotated[int | None, typer.Option(min=0, help="at most so many clips")] = None,
     measure_scale: Annotated[
         bool, typer.Option("--measure-scale", help="measure the scale anew, for all latents")
@@ -84,12 +48,12 @@ def latents(
         make_latents(dataset, config, call, measure_scale)
 
 
-@with_sections("models", "make", "sample")
+@with_config("models", "generate", "sample")
 def generate(
     weights: Annotated[
         Path, typer.Argument(metavar="RUN", help="run folder, checkpoint folder or .safetensors")
     ],
-    config: AudioConfig,
+    config: Config,
     out: Annotated[
         Path | None, typer.Option(help="folder of the sounds [dim]\\[RUN/samples][/dim]")
     ] = None,
@@ -107,41 +71,42 @@ def generate(
     init: Annotated[Path | None, typer.Option(help="a sound to vary, with --strength")] = None,
 ) -> None:
     """Make sounds of prompts, wav or flac, each with all that made it in its tags."""
-    from .generate.generate import make_sounds, read_prompts
+    from .generate.generate import generate as write_sounds
+    from .generate.generate import read_prompts
     from .generate.pipeline import Prompt
 
     levels = quality or [5.0]
-    wanted = [Prompt(text, level, seed) for text in prompt or [] for level in levels]
+    every = [Prompt(text, level, seed) for text in prompt or [] for level in levels]
     for level in levels:
-        wanted += read_prompts(prompts, level, seed) if prompts else []
+        every += read_prompts(prompts, level, seed) if prompts else []
     folder = out or (weights if weights.is_dir() else weights.parent) / "samples"
-    make_sounds(weights, folder, wanted, config, init, typer.echo)
+    write_sounds(weights, folder, every, config, init, typer.echo)
 
 
-@with_sections("models")
+@with_config("models")
 def codec_eval(
     source: Annotated[Path, typer.Argument(metavar="AUDIO", help="file or folder of audio")],
-    config: AudioConfig,
+    config: Config,
     seconds: Annotated[float, typer.Option(help="of each file, from its middle")] = 10.24,
     limit: Annotated[int, typer.Option(min=1, help="at most so many files")] = 20,
     judge: Annotated[str, typer.Option("--pmos", help=JUDGE)] = "embedded-16k",
 ) -> None:
     """Measure what of your own music survives the codec."""
     from ..models.pmos.base import KINDS
-    from ..models.ref import pick_device, resolve
+    from ..models.ref import resolve
     from .codec.center_crop import middles
     from .codec.evaluate import round_trip, summary
-    from .codec.kinds import CODECS
+    from .codec.kinds import open_codec
 
-    codec = resolve(config.models.codec, CODECS, device=pick_device(config.models.device))
+    codec = open_codec(config.models.codec, config.models.device)
     pmos, trips = resolve(judge, KINDS), []
     for name, wave in middles(source, seconds, limit):
-        trips.append(round_trip(codec, wave, name, pmos))
-        told = trips[-1]
+        trip = round_trip(codec, wave, name, pmos)
+        trips.append(trip)
         typer.echo(
-            f"{name[-44:]:44} mel L1 {told.mel_l1:.3f}  stft {told.stft:.2f} (true mel "
-            f"{told.stft_mel:.2f})  p-MOS {told.pmos:.2f} (true mel {told.pmos_mel:.2f}, wave "
-            f"{told.pmos_wave:.2f})"
+            f"{name[-44:]:44} mel L1 {trip.mel_l1:.3f}  stft {trip.stft:.2f} (true mel "
+            f"{trip.stft_mel:.2f})  p-MOS {trip.pmos:.2f} (true mel {trip.pmos_mel:.2f}, wave "
+            f"{trip.pmos_wave:.2f})"
         )
     if not trips:
         raise ConfigError(f"{source}: no audio that can be read")

@@ -1,42 +1,58 @@
 """The settings of `qamdt-train`: one frozen dataclass a section, the one place of their defaults.
 
-Sections `model`, `objective` and `sample` are in their own files; a `size` in section `model` of a
-TOML file, or `--size`, stands for the widths and depths of that size.
+    model                      network/config.py
+    objective, sample          diffusion/config.py
+    models, latents, generate  sound_config.py
+    run                        pipeline/run_config.py
+    the others                 here
+
+A `size` in section `model` of a TOML file, or `--size`, stands for the widths and depths of that size.
+Names of the release before are read, see RENAMED. Importing this loads neither torch nor Arrow.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..pipeline.run_config import RunConfig
 from ..schemas import settings
 from ..schemas.settings import at_least, between, one_of, setting
-from .diffusion.objective import ObjectiveConfig
-from .diffusion.solvers import SampleConfig
-from .network.config import ModelConfig, sized
+from .diffusion.config import ObjectiveConfig, SampleConfig
+from .network.config import SIZES, ModelConfig, sized
+from .sound_config import DEVICES, GenerateConfig, LatentsConfig, ModelsConfig
 
 SAMPLINGS = ("none", "exp", "balanced")
 READINGS = ("mmap", "stream")
 MASKINGS = ("masked", "masked+full")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "bf16", "fp32")
-DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class PromptConfig:
+    """What the text encoder is given of a clip: for latents and training alike."""
+
+    quality_prefix: bool = setting(True, "put the quality prefix before the caption")
+    max_tokens: int = setting(128, "longest prompt in tokens, its prefix counted; the rest is cut")
+
+    def __post_init__(self) -> None:
+        at_least("max_tokens", self.max_tokens, 1)
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which clips are trained on, and how they are drawn and read."""
+    """Which clips are trained on, and how they are sampled and read."""
 
     quality_sampling: str = setting(
-        "none", "draws: each clip once an epoch, by exp(rate * p-MOS), or levels alike", SAMPLINGS
+        "none", "clips: each once an epoch, by exp(rate * p-MOS), or levels alike", SAMPLINGS
     )
     exp_rate: float = setting(5.0, "exp: steepness, per point of p-MOS; 5 is the released code's")
-    exp_full: float = setting(1.25, "exp: sigmas above the mean from which every draw is taken")
-    quality_prefix: bool = setting(True, "put the quality prefix before the caption")
-    max_tokens: int = setting(128, "longest prompt in tokens, its prefix counted; the rest is cut")
+    exp_full: float = setting(1.25, "exp: sigmas above the mean from which every clip is accepted")
     text_dropout: float = setting(0.1, "share of samples that get the empty text")
     quality_dropout: float = setting(0.1, "share of samples that get the null quality")
     validation: float = setting(0.02, "share of files whose clips are kept for validation")
@@ -48,7 +64,6 @@ class DataConfig:
         one_of("quality_sampling", self.quality_sampling, SAMPLINGS)
         one_of("reading", self.reading, READINGS)
         at_least("exp_rate", self.exp_rate, 0.0)
-        at_least("max_tokens", self.max_tokens, 1)
         at_least("loader_workers", self.loader_workers, 0)
         for name in ("text_dropout", "quality_dropout"):
             between(name, getattr(self, name), 0.0, 1.0)
@@ -75,7 +90,7 @@ class MaskingConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """AdamW, its learning rate over time, and the mean of the weights."""
+    """AdamW, its learning rate over time, and the EMA of the weights."""
 
     lr: float | None = setting(
         None, "learning rate; off: 8e-5 * 1152 / width, the paper's at the paper's width"
@@ -85,15 +100,18 @@ class OptimConfig:
     beta1: float = setting(0.9, "decay of the mean of gradients")
     beta2: float = setting(0.999, "decay of the mean of squared gradients")
     weight_decay: float = setting(0.01, "decay of matrices; vectors are not decayed")
-    clip: float = setting(2.0, "largest norm of the gradient")
-    ema: float = setting(0.9999, "decay of the mean of the weights, bias-corrected")
+    grad_clip_norm: float = field(
+        default=2.0,
+        metadata={"doc": "largest norm of the gradient; 0 does not clip", "was": "clip"},
+    )
+    ema: float = setting(0.9999, "decay of the EMA of the weights, bias-corrected")
 
     def __post_init__(self) -> None:
         one_of("schedule", self.schedule, SCHEDULES)
         at_least("warmup", self.warmup, 0)
         for name in ("beta1", "beta2", "ema"):
             between(name, getattr(self, name), 0.0, 1.0)
-        for name in ("weight_decay", "clip"):
+        for name in ("weight_decay", "grad_clip_norm"):
             at_least(name, getattr(self, name), 0.0)
 
     def rate(self, width: int) -> float:
@@ -165,33 +183,72 @@ class Config:
 
     model: ModelConfig = field(default_factory=lambda: sized("s"))
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
     data: DataConfig = field(default_factory=DataConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
+    models: ModelsConfig = field(default_factory=ModelsConfig)
+    latents: LatentsConfig = field(default_factory=LatentsConfig)
+    generate: GenerateConfig = field(default_factory=GenerateConfig)
+    run: RunConfig = field(default_factory=RunConfig)
 
     def override(self, section: str, values: Mapping[str, Any]) -> Config:
         """A copy with some settings of one section replaced. Raises ConfigError.
 
         A `size` of section `model` replaces what the named size sets and leaves the rest.
         """
-        values = dict(values)
-        if section == "model" and "size" in values:
-            size = sized(str(values.pop("size")))
-            return dataclasses.replace(self, model=_resized(self.model, size)).override(
-                section, values
-            )
-        return settings.override(self, section, values)
+        config = self
+        for name, known in renamed({section: values}).items():
+            rest = dict(known)
+            if name == "model" and "size" in rest:
+                size = sized(str(rest.pop("size")))
+                config = dataclasses.replace(config, model=_resized(config.model, size))
+            config = settings.override(config, name, rest)
+        return config
 
 
 def _resized(old: ModelConfig, size: ModelConfig) -> ModelConfig:
-    """`old` with everything in which `size` differs from the defaults, or the sizes do."""
-    from .network.config import SIZES
-
+    """`old` with every field that some size sets as `size` has it."""
     names = {name for changes in SIZES.values() for name in changes}
     return dataclasses.replace(old, **{name: getattr(size, name) for name in names})
+
+
+RENAMED_SECTIONS = {"make": "generate"}
+RENAMED = {  # (section, setting) of the release before -> what it is now
+    ("data", "quality_prefix"): ("prompt", "quality_prefix"),
+    ("data", "max_tokens"): ("prompt", "max_tokens"),
+    ("latents", "quality_prefix"): ("prompt", "quality_prefix"),
+    ("latents", "max_tokens"): ("prompt", "max_tokens"),
+    ("optim", "clip"): ("optim", "grad_clip_norm"),
+}
+
+
+def renamed(content: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The sections with today's names for those of the release before."""
+    now: dict[str, dict[str, Any]] = {}
+    for old_section, values in content.items():
+        section = RENAMED_SECTIONS.get(old_section, old_section)
+        now.setdefault(section, {})
+        for name, value in values.items():
+            place, key = RENAMED.get((section, name), (section, name))
+            now.setdefault(place, {})[key] = value
+    return now
+
+
+def rename_notes(content: Mapping[str, Mapping[str, Any]], source: str) -> list[str]:
+    """A line for each name in `content` that is of the release before."""
+    notes = [
+        f"{source}: section [{old}] is now [{new}]"
+        for old, new in RENAMED_SECTIONS.items()
+        if old in content
+    ]
+    for (section, name), (place, key) in RENAMED.items():
+        if name in content.get(section, {}):
+            notes.append(f"{source}: [{section}] {name} is now [{place}] {key}")
+    return notes
 
 
 def from_plain(content: Mapping[str, Any], base: Config | None = None, source: str = "") -> Config:
@@ -203,23 +260,41 @@ def from_plain(content: Mapping[str, Any], base: Config | None = None, source: s
 
 
 def from_toml(path: Path, base: Config | None = None) -> Config:
-    """The configuration of a TOML file, over `base`. Raises ConfigError."""
-    return from_plain(settings.read_toml(path), base, str(path))
+    """The configuration of a TOML file, over `base`; old names are noted on standard error.
+
+    Raises ConfigError.
+    """
+    content = settings.read_toml(path)
+    for note in rename_notes(content, str(path)):
+        print(note, file=sys.stderr)
+    return from_plain(content, base, str(path))
 
 
+# what a run folder keeps: how a network was trained, not which codec a later command opens
+OF_TRAINING = (
+    "model", "objective", "prompt", "data", "masking", "optim", "fit", "watch", "sample",
+)  # fmt: skip
 MAY_CHANGE = {  # at resume: nothing here changes what the next steps compute, but `steps` its end
     "fit": {"steps", "device", "precision", "compile", "recompute", "threads"},
     "data": {"reading", "loader_workers", "skip_bad"},
+    "watch": {f.name for f in dataclasses.fields(WatchConfig)},
+    "sample": {f.name for f in dataclasses.fields(SampleConfig)},
 }
+
+
+def training_sections(config: Config) -> dict[str, dict[str, Any]]:
+    """The sections that a run folder keeps, as plain dicts."""
+    plain = settings.to_plain(config)
+    return {section: plain[section] for section in OF_TRAINING}
 
 
 def differences(old: Config, new: Config) -> list[str]:
     """The settings, as `[section] name: old -> new`, that forbid going on with `new`."""
-    found = []
-    for section in ("model", "objective", "data", "masking", "optim", "fit"):
+    lines = []
+    for section in OF_TRAINING:
         a, b = getattr(old, section), getattr(new, section)
         for f in dataclasses.fields(a):
             before, now = getattr(a, f.name), getattr(b, f.name)
             if before != now and f.name not in MAY_CHANGE.get(section, ()):
-                found.append(f"[{section}] {f.name}: {before} -> {now}")
-    return found
+                lines.append(f"[{section}] {f.name}: {before} -> {now}")
+    return lines

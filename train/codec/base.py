@@ -3,7 +3,7 @@
     wave [B, N] at 16 kHz -> log-mel [B, N / 160, 64] -> latent [B, C, N / 640, 16]
     latent -> log-mel -> wave, by Griffin-Lim or a HiFi-GAN
 
-Every kind hears the mel of audio/mel.py. Latents are given as the autoencoder has them; the factor
+Every kind is given the mel of audio/mel.py. Latents are given as the autoencoder has them; the factor
 that brings them to a deviation of 1 is measured over the training set and stored with it.
 
 Source: AudioLDM (arXiv 2301.12503, section 3.2), as QA-MDT uses it.
@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ...audio import mel as front
 from ...schemas.errors import AudioError, ConfigError
+from ..sound_config import POSTERIORS
 
 DOWN = 4  # a latent has a quarter of the mel's frames and bands
-POSTERIORS = ("mean", "sample")
 
 
 class Vocoder(Protocol):
@@ -117,8 +117,8 @@ class MelCodec:
         """The autoencoder's posterior (diffusers' DiagonalGaussianDistribution) of log-mels."""
         from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
-        given = ((mel - self.centre) / self.spread)[:, None]
-        moments = self._rows(lambda x: self.network.encode(x).latent_dist.parameters, given)
+        normalised = ((mel - self.centre) / self.spread)[:, None]
+        moments = self._rows(lambda x: self.network.encode(x).latent_dist.parameters, normalised)
         return DiagonalGaussianDistribution(moments)
 
     @torch.inference_mode()

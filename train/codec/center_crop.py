@@ -25,9 +25,9 @@ def middles(source: Path, seconds: float, limit: int) -> Iterator[tuple[str, np.
         raise ConfigError(f"{source}: no such file or folder")
     every = sorted(source.rglob("*")) if source.is_dir() else [source]
     paths = [p for p in every if p.suffix.lower() in ENDINGS]
-    found = 0
+    count = 0
     for path in paths:
-        if found == limit:
+        if count == limit:
             return
         try:
             length = probe(path).duration_s or 0.0
@@ -36,5 +36,5 @@ def middles(source: Path, seconds: float, limit: int) -> Iterator[tuple[str, np.
             wave = decode_window(path, (length - seconds) / 2, seconds).mono_at(RATE_HZ)
         except AudioError:
             continue
-        found += 1
+        count += 1
         yield str(path), wave

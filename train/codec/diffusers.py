@@ -54,8 +54,8 @@ class DiffusersCodec(MelCodec):
     def _check(self) -> None:
         vae, gan = self._vae, self._gan
         wrong = [
-            f"{name} = {found!r}, expected {wanted!r}"
-            for name, found, wanted in (
+            f"{name} = {value!r}, expected {expected!r}"
+            for name, value, expected in (
                 ("vae in_channels", vae.get("in_channels"), 1),
                 ("vae out_channels", vae.get("out_channels"), 1),
                 ("vae levels", 2 ** (len(vae.get("block_out_channels", ())) - 1), DOWN),
@@ -63,7 +63,7 @@ class DiffusersCodec(MelCodec):
                 ("vocoder sampling_rate", gan.get("sampling_rate"), front.RATE_HZ),
                 ("vocoder hop", math.prod(gan.get("upsample_rates", ())), front.HOP),
             )
-            if found != wanted
+            if value != expected
         ]
         if wrong:
             raise ModelError(f"{self._folder} is no codec of AudioLDM's mel: {'; '.join(wrong)}")

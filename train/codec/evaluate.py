@@ -5,7 +5,7 @@
              (Yamamoto et al. 2020, arXiv 1910.11480, eq. 4-6)
     pmos     p-MOS of the wave
 
-The wave is the one that the codec hears: mono, 16 kHz, its peak at 0.5. What it costs to leave the
+The wave is the one that the codec is given: mono, 16 kHz, its peak at 0.5. What it costs to leave the
 true mel is the difference of `codec` and `mel`; what the 16 kHz and the vocoder cost is in both.
 """
 
@@ -45,18 +45,20 @@ class RoundTrip:
 def round_trip(codec: Codec, wave: np.ndarray, name: str, pmos: PmosModel) -> RoundTrip:
     """Measure one wave [N] at 16 kHz; what is over a multiple of 40 ms is left out."""
     samples = len(wave) // (front.HOP * DOWN) * front.HOP * DOWN
-    given = front.normalised(torch.from_numpy(np.ascontiguousarray(wave[:samples]))[None])
-    heard = front.log_mel(given)
-    latent = codec.encode(given)
-    again = codec.decode(latent)
-    back, plain = codec.vocode(again), GriffinLim()(heard)
-    sounds = [Sound(w.numpy().astype(np.float32), front.RATE_HZ) for w in (back, plain, given)]
+    original = front.normalised(torch.from_numpy(np.ascontiguousarray(wave[:samples]))[None])
+    mel = front.log_mel(original)
+    latent = codec.encode(original)
+    decoded = codec.decode(latent)
+    coded, griffin_lim = codec.vocode(decoded), GriffinLim()(mel)
+    sounds = [
+        Sound(w.numpy().astype(np.float32), front.RATE_HZ) for w in (coded, griffin_lim, original)
+    ]
     scores = [float(s) for s in pmos.score(sounds)]
     return RoundTrip(
         name=name,
-        mel_l1=float((again - heard).abs().mean()),
-        stft=stft_distance(back, given),
-        stft_mel=stft_distance(plain, given),
+        mel_l1=float((decoded - mel).abs().mean()),
+        stft=stft_distance(coded, original),
+        stft_mel=stft_distance(griffin_lim, original),
         pmos=scores[0],
         pmos_mel=scores[1],
         pmos_wave=scores[2],
@@ -65,14 +67,14 @@ def round_trip(codec: Codec, wave: np.ndarray, name: str, pmos: PmosModel) -> Ro
     )
 
 
-def stft_distance(made: Tensor, true: Tensor) -> float:
+def stft_distance(estimate: Tensor, true: Tensor) -> float:
     """Spectral convergence + log-magnitude L1 of waves [B, N], mean over RESOLUTIONS."""
     total = 0.0
     for size in RESOLUTIONS:
         window = torch.hann_window(size)
         a, b = (
             torch.stft(w.float(), size, size // 4, window=window, return_complex=True).abs()
-            for w in (made, true)
+            for w in (estimate, true)
         )
         convergence = torch.linalg.norm(b - a) / torch.linalg.norm(b).clamp_min(1e-9)
         logs = (a.clamp_min(1e-5).log() - b.clamp_min(1e-5).log()).abs().mean()
@@ -85,12 +87,12 @@ def times_real_time(codec: Codec, seconds: float = 10.24, repeats: int = 7) -> f
     samples = round(seconds * front.RATE_HZ)
     wave = torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, (1, samples)))
     codec.encode(wave.float())
-    took = []
+    seconds_each = []
     for _ in range(repeats):
         start = time.perf_counter()
         codec.encode(wave.float())
-        took.append(time.perf_counter() - start)
-    return seconds / float(np.median(took))
+        seconds_each.append(time.perf_counter() - start)
+    return seconds / float(np.median(seconds_each))
 
 
 def summary(trips: Sequence[RoundTrip]) -> dict[str, float]:

@@ -12,7 +12,7 @@ is a text like others: it has at least its end token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -186,8 +186,3 @@ class ClapText(HfText):
         return ClapTextModelWithProjection.from_pretrained(
             self._folder, local_files_only=True, dtype=torch.float32
         ).text_model
-
-
-ENCODERS: dict[str, Callable[..., TextEncoder]] = {
-    "embedded": MiniLmText, "t5": T5Text, "clap": ClapText,
-}  # fmt: skip

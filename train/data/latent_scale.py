@@ -22,7 +22,7 @@ from ...schemas.errors import StoreError
 
 @dataclass(frozen=True)
 class Sealed:
-    """What `seal` found. measured: whether the scale is new; n: latents that have it now."""
+    """What `seal` did. measured: whether the scale is new; n: latents that have it now."""
 
     scale: float
     measured: bool
@@ -39,8 +39,8 @@ def seal(dataset: Dataset, fingerprint: str, measure: bool = False) -> Sealed:
     parts = dataset.parts("latents", fingerprint)
     known: set[float] = set()
     for part in parts:
-        found = pq.read_table(part, columns=["scale"])["scale"].drop_null()
-        known.update(found.unique().to_pylist())
+        scales = pq.read_table(part, columns=["scale"])["scale"].drop_null()
+        known.update(scales.unique().to_pylist())
     fresh = measure or not known
     if not fresh and len(known) > 1:
         raise StoreError(
@@ -78,9 +78,9 @@ def _seal_part(dataset: Dataset, part: Path, scale: float, anew: bool) -> int:
     """Give the ok rows of a part their scale; rewrites it only where one lacks it."""
     ok = pc.equal(pq.read_table(part, columns=["status"])["status"], "ok")
     old = pq.read_table(part, columns=["scale"])["scale"]
-    wanted = pc.if_else(ok, pa.scalar(scale, pa.float32()), pa.scalar(None, pa.float32()))
+    scales = pc.if_else(ok, pa.scalar(scale, pa.float32()), pa.scalar(None, pa.float32()))
     if anew or pc.any(pc.and_(ok, pc.is_null(old))).as_py():
         rows = pq.read_table(part)
         at = rows.schema.get_field_index("scale")
-        dataset.rewrite_part(part, rows.set_column(at, rows.schema.field(at), wanted))
+        dataset.rewrite_part(part, rows.set_column(at, rows.schema.field(at), scales))
     return int(pc.sum(pc.cast(ok, pa.int64())).as_py() or 0)

@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 from ...schemas.errors import StoreError
 from ...schemas.tables import Latent, TextStates
 
-GROUPS_HELD = 4  # row groups of a part kept decoded: neighbours in a file often follow each other
-FILES_HELD = 64  # open files a process
+GROUPS_CACHED = 4  # row groups of a part kept decoded: neighbours in a file often follow each other
+FILES_CACHED = 64  # open files a process
 
 Half = np.ndarray[Any, np.dtype[np.float16]]
 
@@ -122,7 +122,7 @@ class Shards:
         meta = file.metadata
         sizes = [meta.row_group(k).num_rows for k in range(meta.num_row_groups)]
         self._files[part] = file, np.cumsum([0, *sizes[:-1]])
-        if len(self._files) > FILES_HELD:
+        if len(self._files) > FILES_CACHED:
             _, (old, _) = self._files.popitem(last=False)
             old.close()
         return self._files[part]
@@ -132,7 +132,7 @@ class Shards:
         if key not in self._groups:
             file, _ = self._open(part)
             self._groups[key] = file.read_row_group(group, columns=self._columns, use_threads=False)
-            if len(self._groups) > GROUPS_HELD:
+            if len(self._groups) > GROUPS_CACHED:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(key)
         return self._groups[key]

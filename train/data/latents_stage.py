@@ -1,7 +1,7 @@
 """The latents station: every kept clip as a latent, every prompt as token states.
 
 Two jobs of the house's runner, resumable, on Ray or in this process: `latents` decodes each clip and
-encodes it (an error is a row), `text` (prompt_states.py) encodes each unique prompt once. When no clip
+encodes it (an error is a row), `text` (text_states_stage.py) encodes each unique prompt once. When no clip
 is left, latent_scale.py measures the scale of the set.
 """
 
@@ -16,16 +16,16 @@ import numpy as np
 
 from ...audio.mel import HOP, RATE_HZ
 from ...audio.sound import Sound
-from ...models.ref import pick_device, resolve
 from ...pipeline.audio_pass import Answer, ListenJob
 from ...pipeline.dataset import Dataset
 from ...pipeline.job import output
 from ...pipeline.stage import Call, work
 from ...schemas.errors import AudioError, StoreError
 from ...schemas.tables import Latent
-from ..audio_config import AudioConfig, LatentsConfig, ModelsConfig
 from ..codec.base import DOWN, Codec, name_of
-from ..codec.kinds import CODECS
+from ..codec.kinds import open_codec
+from ..config import Config
+from ..sound_config import LatentsConfig, ModelsConfig
 from .latent_scale import Sealed, seal
 from .latent_store import as_half
 from .text_states_stage import text_job
@@ -48,7 +48,7 @@ class LatentListener:
 
     @cached_property
     def codec(self) -> Codec:
-        return resolve(self._models.codec, CODECS, device=pick_device(self._models.device))
+        return open_codec(self._models.codec, self._models.device)
 
     def open(self) -> None:
         self.codec.load()
@@ -84,14 +84,14 @@ class LatentListener:
 
     def _wave(self, sound: Sound) -> np.ndarray | AudioError:
         """The clip at 16 kHz, filled with silence to the length of a latent."""
-        wave, wanted = sound.mono_at(RATE_HZ), self.frames * HOP * DOWN
-        if len(wave) > wanted + TOLERANCE:
+        wave, samples = sound.mono_at(RATE_HZ), self.frames * HOP * DOWN
+        if len(wave) > samples + TOLERANCE:
             return AudioError(
-                f"the clip is {sound.duration_s:.2f} s long, a latent {wanted / RATE_HZ:.2f} s: give "
+                f"the clip is {sound.duration_s:.2f} s long, a latent {samples / RATE_HZ:.2f} s: give "
                 "--seconds, or cut clips of that length (qamdt-curate ingest --window-s)"
             )
-        wave = wave[:wanted]
-        return np.pad(wave, (0, wanted - len(wave))).astype(np.float32)
+        wave = wave[:samples]
+        return np.pad(wave, (0, samples - len(wave))).astype(np.float32)
 
 
 def latent_frames(seconds: float) -> int:
@@ -99,10 +99,10 @@ def latent_frames(seconds: float) -> int:
     return max(2, round(seconds * RATE_HZ / (HOP * DOWN)))
 
 
-def latent_job(dataset: Dataset, config: AudioConfig, limit: int | None = None) -> ListenJob:
+def latent_job(dataset: Dataset, config: Config, limit: int | None = None) -> ListenJob:
     """The job that encodes clips; the table's state names the codec and the settings."""
     listener = LatentListener(config.models, config.latents)
-    codec = resolve(config.models.codec, CODECS)
+    codec = open_codec(config.models.codec)
     params = {"frames": listener.frames, "posterior": config.latents.posterior}
     out = output(dataset, Latent, VERSION, params, ["clips"], codec.model_id, codec.digest)
     job = ListenJob(dataset, (listener,), (out,), limit, "latents", config.latents.kept_only)
@@ -111,7 +111,7 @@ def latent_job(dataset: Dataset, config: AudioConfig, limit: int | None = None) 
 
 
 def make_latents(
-    dataset: Dataset, config: AudioConfig, call: Call, measure: bool = False
+    dataset: Dataset, config: Config, call: Call, measure: bool = False
 ) -> Sealed | None:
     """The whole station: latents, then their scale, then text states. The caller holds the lock.
 
@@ -129,15 +129,15 @@ def make_latents(
         call.log(f"latents: {left} clips to go; the scale is measured when none is left")
     elif not call.dry_run:
         sealed = seal(dataset, job.outputs[0].fingerprint, measure)
-        call.log(_told(sealed, config))
+        call.log(_scale_line(sealed, config))
     work(dataset, text_job(dataset, config), config.run, call)
     return sealed
 
 
-def _told(sealed: Sealed, config: AudioConfig) -> str:
+def _scale_line(sealed: Sealed, config: Config) -> str:
     how = "measured over" if sealed.measured else "as measured before, for"
     line = f"latents: scale {sealed.scale:.4f}, {how} {sealed.n} latents"
-    stated = resolve(config.models.codec, CODECS).scaling
+    stated = open_codec(config.models.codec).scaling
     if stated:
         line += f"; the codec's makers state {stated:.4f}"
     return line
@@ -154,5 +154,5 @@ def _need(dataset: Dataset, table: str, station: str) -> None:
 
 
 def _seed_of(wave: np.ndarray) -> int:
-    """A seed from what is heard, so that a clip's sample is the same in any run."""
+    """A seed from the sound itself, so that a clip's sample is the same in any run."""
     return int(hashlib.sha256(wave.tobytes()).hexdigest()[:12], 16)

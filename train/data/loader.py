@@ -1,8 +1,8 @@
-"""Batches: clips read and chance drawn, here or in worker processes, in the same order.
+"""Batches: clips and their randomness, here or in worker processes, in the same order.
 
-    for batch in Loader(folder, config, objective, sampler, rank, world): ...
+    for batch in Loader(training_set, config, objective, order, clips, rank, world): ...
 
-A batch is one micro-batch of this process. `sampler` is moved on when the last batch of a step is
+A batch is one micro-batch of this process. `order` is moved on when the last batch of a step is
 handed out, not when a worker reads ahead, so that its state is always that of the steps done.
 """
 
@@ -23,8 +23,8 @@ from torch.utils.data import Dataset as Indexed
 from ..config import Config
 from ..diffusion.objective import Objective
 from ..network.masking import Mask
-from .randomness import Draw, draw
-from .sampler import Sampler
+from .order import DataOrder
+from .randomness import Randomness, randomness_of
 from .text_states import NULL_TEXT, padded
 from .training_set import TrainingSet, UnreadableClip
 
@@ -70,23 +70,21 @@ class Batch:
 
 
 class Samples(Indexed[tuple[Any, ...]]):
-    """One sample a Place: latent, text states, level and draws. Runs in the workers."""
+    """One sample a Place: latent, text states, level and randomness. Runs in the workers."""
 
     def __init__(
-        self, folder: TrainingSet, split: np.ndarray, config: Config, objective: Objective
+        self, training_set: TrainingSet, split: np.ndarray, config: Config, objective: Objective
     ) -> None:
-        self._folder, self._split = folder, split
+        self._set, self._split = training_set, split
         self._config, self._objective = config, objective
 
     def __getitem__(self, place: Place) -> tuple[Any, ...]:
         index, latent, bad = self._latent(place)
-        known = self._folder.similarity[index]
-        chance = draw(self._config, self._objective, place.step, place.place, float(known))
-        text = (
-            self._folder.texts.states(NULL_TEXT) if chance.drop_text else self._folder.text(index)
-        )
-        level = float("nan") if chance.drop_quality else self._folder.quality(index)
-        return self._folder.clip_ids[index], latent, text, level, chance, bad
+        known = self._set.similarity[index]
+        random = randomness_of(self._config, self._objective, place.step, place.place, float(known))
+        text = self._set.texts.states(NULL_TEXT) if random.drop_text else self._set.text(index)
+        level = float("nan") if random.drop_quality else self._set.quality(index)
+        return self._set.clip_ids[index], latent, text, level, random, bad
 
     def _latent(self, place: Place) -> tuple[int, torch.Tensor, list[str]]:
         """The latent, or another clip's under skip_bad: which one, step and place decide."""
@@ -94,7 +92,7 @@ class Samples(Indexed[tuple[Any, ...]]):
         others = np.random.default_rng((self._config.fit.seed, 4, place.step, place.place))
         while True:
             try:
-                return index, self._folder.latent(index), bad
+                return index, self._set.latent(index), bad
             except UnreadableClip as error:
                 bad.append(str(error))
                 if not self._config.data.skip_bad or len(bad) > TRIES:
@@ -104,15 +102,15 @@ class Samples(Indexed[tuple[Any, ...]]):
 
 def collate(samples: Sequence[tuple[Any, ...]]) -> Batch:
     """Samples as one batch, texts padded to the longest."""
-    ids, latents, texts, levels, chances, bad = zip(*samples, strict=True)
-    draws: Sequence[Draw] = chances
+    ids, latents, texts, levels, randomness, bad = zip(*samples, strict=True)
+    each: Sequence[Randomness] = randomness
     text, text_mask = padded(texts)
-    masks = [d.mask for d in draws if d.mask is not None]
+    masks = [r.mask for r in each if r.mask is not None]
     return Batch(
         clip_ids=list(ids),
         latents=torch.stack(latents),
-        noise=torch.stack([d.noise for d in draws]),
-        times=torch.cat([d.time for d in draws]),
+        noise=torch.stack([r.noise for r in each]),
+        times=torch.cat([r.time for r in each]),
         text=text,
         text_mask=text_mask,
         quality=torch.tensor(levels, dtype=torch.float32),
@@ -122,14 +120,14 @@ def collate(samples: Sequence[tuple[Any, ...]]) -> Batch:
 
 
 def places(
-    sampler: Sampler, split: np.ndarray, config: Config, rank: int, world: int
+    order: DataOrder, split: np.ndarray, config: Config, rank: int, world: int
 ) -> Iterator[list[Place]]:
     """The micro-batches of this process, for ever. Place k of a step is the same sample however the
     step is cut: micro-batch, then process, then batch."""
     size = config.fit.batch_size
     while True:
-        step = sampler.step
-        clips = split[sampler.take()]
+        step = order.step
+        clips = split[order.next_step()]
         for micro in range(config.fit.accumulate):
             first = (micro * world + rank) * size
             yield [Place(int(clips[k]), step, k) for k in range(first, first + size)]
@@ -140,24 +138,24 @@ class Loader:
 
     def __init__(
         self,
-        folder: TrainingSet,
+        training_set: TrainingSet,
         config: Config,
         objective: Objective,
-        sampler: Sampler,
+        order: DataOrder,
         split: np.ndarray,
         rank: int = 0,
         world: int = 1,
         pin: bool = False,
     ) -> None:
-        self._sampler, self._micro, self._left = sampler, config.fit.accumulate, 0
-        ahead = copy.deepcopy(sampler)
+        self._order, self._micro, self._left = order, config.fit.accumulate, 0
+        ahead = copy.deepcopy(order)
         workers = config.data.loader_workers
         loader: DataLoader[Any] = DataLoader(
-            Samples(folder, split, config, objective),
+            Samples(training_set, split, config, objective),
             batch_sampler=_Plan(places(ahead, split, config, rank, world)),
             num_workers=workers,
             collate_fn=collate,
-            worker_init_fn=_normed,
+            worker_init_fn=_init_worker,
             pin_memory=pin,
             prefetch_factor=2 if workers else None,
         )
@@ -173,12 +171,12 @@ class Loader:
             batch = next(self._batches)
         except UnreadableClip as error:  # a worker's comes with its traceback in the text
             self.close()
-            told = str(error).strip().rpartition("UnreadableClip: ")[2]
-            raise UnreadableClip(told) from error
+            reason = str(error).strip().rpartition("UnreadableClip: ")[2]
+            raise UnreadableClip(reason) from error
         self._left += 1
-        if self._left == self._micro:  # the step is whole
+        if self._left == self._micro:  # the last batch of the step
             self._left = 0
-            self._sampler.take()
+            self._order.next_step()
         return batch
 
     def close(self) -> None:
@@ -190,7 +188,7 @@ class Loader:
 
 
 class _Plan:
-    """The generator of places as the sampler that DataLoader asks for."""
+    """The generator of places as the batch sampler that DataLoader takes."""
 
     def __init__(self, planned: Iterator[list[Place]]) -> None:
         self._planned = planned
@@ -199,7 +197,7 @@ class _Plan:
         return self._planned
 
 
-def _normed(worker: int) -> None:
+def _init_worker(worker: int) -> None:
     """In a worker: one thread, and the signals that end a run are the trainer's to answer.
 
     SIGTERM, which schedulers send to every process, leaves it GRACE_S to finish the step.

@@ -1,8 +1,8 @@
-"""Chance, sample by sample: a function of (seed, step, place in the step) and of nothing else.
+"""The randomness of a step: a function of (seed, step, place in the step) and of nothing else.
 
-Noise, time, mask and both dropouts of a sample are drawn from a generator of its own, so that they do
+Noise, time, mask and both dropouts of a sample come from a generator of its own, so that they do
 not depend on how a step is cut into batches and processes, nor on what ran before: there is no state
-of a random generator to save, and a resumed run draws what an uninterrupted one would have.
+of a random generator to save, and a resumed run gets what an uninterrupted one would have.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def seeded(*key: int) -> torch.Generator:
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:
-    """Seed torch's global generator for a step: for layers that would draw by themselves."""
+    """Seed torch's global generator for a step: for layers that use it."""
     torch.manual_seed(int(np.random.SeedSequence((seed, STEP, step, rank)).generate_state(1)[0]))
 
 
@@ -38,13 +38,13 @@ def masks_at(masking: MaskingConfig, step: int, steps: int) -> bool:
 def ratio_at(masking: MaskingConfig, seed: int, step: int) -> float:
     """gamma of a step: one for all its samples, as they need equal lengths."""
     low, high = masking.mask_low, masking.mask_high
-    draw = np.random.default_rng(np.random.SeedSequence((seed, RATIO, step))).random()
-    return low + (high - low) * float(draw)
+    uniform = np.random.default_rng(np.random.SeedSequence((seed, RATIO, step))).random()
+    return low + (high - low) * float(uniform)
 
 
 @dataclass(frozen=True)
-class Draw:
-    """What chance gives one sample. noise: float32 [C, T, F]; time: [1]; mask: of one sample."""
+class Randomness:
+    """All that is random of one sample. noise: float32 [C, T, F]; time: [1]; mask: of one sample."""
 
     noise: torch.Tensor
     time: torch.Tensor
@@ -53,18 +53,20 @@ class Draw:
     drop_quality: bool
 
 
-def draw(config: Config, objective: Objective, step: int, place: int, similarity: float) -> Draw:
-    """The chance of the sample at `place` in `step`. similarity: -1..1, NaN where unknown."""
+def randomness_of(
+    config: Config, objective: Objective, step: int, place: int, similarity: float
+) -> Randomness:
+    """Of the sample at `place` in `step`. similarity: of caption and audio, -1..1, NaN where unknown."""
     seed, patches = config.fit.seed, config.model.patches
-    chance = seeded(seed, SAMPLE, step, place)
-    text, quality = torch.rand(2, generator=chance).tolist()
+    generator = seeded(seed, SAMPLE, step, place)
+    text, quality = torch.rand(2, generator=generator).tolist()
     known = torch.tensor([similarity], dtype=torch.float32)
-    time = objective.draw_times(1, chance, known)
-    noise = torch.randn(config.model.shape, generator=chance)
+    time = objective.sample_times(1, generator, known)
+    noise = torch.randn(config.model.shape, generator=generator)
     mask = None
     if masks_at(config.masking, step, config.fit.steps):
-        hidden = torch.rand(1, patches, generator=chance)
-        mask = mask_of(hidden, ratio_at(config.masking, seed, step))
-    return Draw(
+        scores = torch.rand(1, patches, generator=generator)
+        mask = mask_of(scores, ratio_at(config.masking, seed, step))
+    return Randomness(
         noise, time, mask, text < config.data.text_dropout, quality < config.data.quality_dropout
     )

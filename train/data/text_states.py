@@ -20,7 +20,7 @@ from ...pipeline.views import open_duckdb
 from ...schemas.errors import StoreError
 from .latent_store import Shards
 
-HELD = 128  # texts kept in memory: a few are shared by many clips
+CACHED = 128  # texts kept in memory: a few are shared by many clips
 NULL_TEXT = ""
 _TEXTS = """
 SELECT text, filename, file_row_number, tokens, width, encoder
@@ -37,7 +37,7 @@ class StoredText:
     width: int
     encoder: str
     max_tokens: int
-    _held: OrderedDict[str, torch.Tensor] = field(default_factory=OrderedDict, repr=False)
+    _cache: OrderedDict[str, torch.Tensor] = field(default_factory=OrderedDict, repr=False)
 
     @classmethod
     def open(cls, dataset: Dataset, max_tokens: int, reading: str = "mmap") -> StoredText:
@@ -75,23 +75,23 @@ class StoredText:
 
     def states(self, text: str) -> torch.Tensor:
         """float32 [S, E], S <= max_tokens. Raises StoreError for a text that is not stored."""
-        if text in self._held:
-            self._held.move_to_end(text)
-            return self._held[text]
+        if text in self._cache:
+            self._cache.move_to_end(text)
+            return self._cache[text]
         if text not in self.places:
             raise StoreError(
                 f"text {text!r} has no stored states ({self.encoder}); stored are, for example, "
                 f"{[t for t in list(self.places)[:4] if t]}"
             )
         part, row, tokens = self.places[text]
-        found = self.shards.read(part, row)
-        if found["text"] != text:
-            raise StoreError(f"text {text!r}: its place holds {found['text']!r}; start again")
-        half = np.frombuffer(found["states"], np.float16).astype(np.float32)
+        stored = self.shards.read(part, row)
+        if stored["text"] != text:
+            raise StoreError(f"text {text!r}: its place holds {stored['text']!r}; start again")
+        half = np.frombuffer(stored["states"], np.float16).astype(np.float32)
         states = torch.from_numpy(half).view(tokens, self.width)[: self.max_tokens].clone()
-        self._held[text] = states
-        if len(self._held) > HELD:
-            self._held.popitem(last=False)
+        self._cache[text] = states
+        if len(self._cache) > CACHED:
+            self._cache.popitem(last=False)
         return states
 
 

@@ -12,14 +12,16 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from ...models.ref import pick_device, resolve
 from ...pipeline.dataset import Dataset
 from ...pipeline.job import Output, Unit, output
 from ...pipeline.views import connect
 from ...schemas.prompt import prompt_of
+from ...schemas.settings import at_least
 from ...schemas.tables import TextStates
-from ..audio_config import AudioConfig, LatentsConfig, ModelsConfig
-from ..codec.text_encoders import ENCODERS, TextEncoder, name_of
+from ..codec.kinds import open_text_encoder
+from ..codec.text_encoders import TextEncoder, name_of
+from ..config import Config, PromptConfig
+from ..sound_config import ModelsConfig
 from .latent_store import text_row
 from .text_states import NULL_TEXT
 
@@ -41,7 +43,8 @@ class TextJob:
 
     dataset: Dataset
     models: ModelsConfig
-    config: LatentsConfig
+    prompt: PromptConfig
+    kept_only: bool
     outputs: tuple[Output, ...]
     name: str = "text"
     _encoder: TextEncoder | None = field(default=None, repr=False)
@@ -55,7 +58,7 @@ class TextJob:
             yield Unit(tuple({"text": text} for text in texts[at : at + TEXTS_A_UNIT]))
 
     def open(self) -> None:
-        self._encoder = open_text(self.models)
+        self._encoder = open_text_encoder(self.models.text_encoder, self.models.device)
         self._encoder.load()
 
     def run(self, units: Sequence[Unit]) -> dict[type, list[Any]]:
@@ -65,7 +68,7 @@ class TextJob:
         for unit in units:
             texts = [row["text"] for row in unit.rows]
             for text, states in zip(
-                texts, self._encoder.states(texts, self.config.max_tokens), strict=True
+                texts, self._encoder.states(texts, self.prompt.max_tokens), strict=True
             ):
                 rows.append(text_row(text, states, encoder))
         return {TextStates: rows}
@@ -82,25 +85,25 @@ class TextJob:
         done: set[str] = set()
         for part in self.dataset.parts(out.table, out.fingerprint):
             done.update(pq.read_table(part, columns=["text"])["text"].to_pylist())
-        return sorted(prompts_of(self.dataset, self.config) - done)
+        return sorted(prompts_of(self.dataset, self.prompt, self.kept_only) - done)
 
 
-def prompts_of(dataset: Dataset, config: LatentsConfig) -> set[str]:
-    """The prompts of the set's clips (kept ones, where the settings say so), and the empty text."""
+def prompts_of(dataset: Dataset, prompt: PromptConfig, kept_only: bool = True) -> set[str]:
+    """The prompts of the set's clips (of kept ones alone, or of all), and the empty text."""
     with connect(dataset) as con:
-        pairs = con.execute(_PAIRS, {"kept_only": config.kept_only}).fetchall()
-    prefixed = config.quality_prefix
-    made = {prompt_of(prefix if prefixed else None, caption) or "" for prefix, caption in pairs}
-    return made | {NULL_TEXT}
+        pairs = con.execute(_PAIRS, {"kept_only": kept_only}).fetchall()
+    prefixed = prompt.quality_prefix
+    prompts = {prompt_of(prefix if prefixed else None, caption) or "" for prefix, caption in pairs}
+    return prompts | {NULL_TEXT}
 
 
-def open_text(models: ModelsConfig) -> TextEncoder:
-    return resolve(models.text_encoder, ENCODERS, device=pick_device(models.device))
+def text_job(dataset: Dataset, config: Config) -> TextJob:
+    """The job that encodes prompts. Its state depends on the encoder alone: texts are kept for ever.
 
-
-def text_job(dataset: Dataset, config: AudioConfig) -> TextJob:
-    """The job that encodes prompts. Its state depends on the encoder alone: texts are kept for ever."""
-    encoder = resolve(config.models.text_encoder, ENCODERS)
-    params = {"max_tokens": config.latents.max_tokens}
+    Raises ConfigError for a limit of tokens that leaves no room for a word beside the end token.
+    """
+    at_least("max_tokens", config.prompt.max_tokens, 2)
+    encoder = open_text_encoder(config.models.text_encoder)
+    params = {"max_tokens": config.prompt.max_tokens}
     out = output(dataset, TextStates, VERSION, params, [], encoder.model_id, encoder.digest)
-    return TextJob(dataset, config.models, config.latents, (out,))
+    return TextJob(dataset, config.models, config.prompt, config.latents.kept_only, (out,))

@@ -1,14 +1,14 @@
 """The training set: one dataset folder's latents, levels, captions and decisions, joined by clip_id.
 
-    folder = TrainingSet.open(Dataset(root), config.data)
-    folder.latent(i)   [C, T, F], scaled to a standard deviation of 1
-    folder.text(i)     [S, E], the states of quality prefix + caption, cut to the token limit
+    clips = TrainingSet.open(Dataset(root), config.data, config.prompt)
+    clips.latent(i)   [C, T, F], scaled to a standard deviation of 1
+    clips.text(i)     [S, E], the states of quality prefix + caption, cut to the token limit
 
 Quality, prompt and latent of sample i come from the rows of one and the same clip: the join is by
 clip_id, and `latent` reads the clip_id that stands beside the bytes and compares. (The released
 code takes audio and caption of one key and score and prefix of another.)
 
-Every latent is taken or counted under one reason: error row, not kept, no level, no text states.
+Every latent is used or counted under one reason: error row, not kept, no level, no text states.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ...schemas.arrow import name_of
 from ...schemas.errors import ConfigError, StoreError
 from ...schemas.prompt import prompt_of
 from ...schemas.tables import Decision, Latent, Level, TextStates
-from ..config import DataConfig
+from ..config import DataConfig, PromptConfig
 from .latent_store import Shards
 from .text_states import StoredText
 
@@ -61,7 +61,7 @@ class UnreadableClip(StoreError):
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The clips taken, in order of clip_id. Arrays are [n] and read-only by convention.
+    """The clips used, in order of clip_id. Arrays are [n] and read-only by convention.
 
     levels: 1..5. pmos: NaN where there is none. similarity: of audio and caption, -1..1, NaN where it
     was not measured. validation: true for clips of files kept apart.
@@ -86,7 +86,7 @@ class TrainingSet:
         return len(self.clip_ids)
 
     @classmethod
-    def open(cls, dataset: Dataset, data: DataConfig) -> TrainingSet:
+    def open(cls, dataset: Dataset, data: DataConfig, prompt: PromptConfig) -> TrainingSet:
         """Join the folder's tables. Raises StoreError or ConfigError that says what is missing."""
         for table, advice in _NEEDED.items():
             name = name_of(table)
@@ -96,12 +96,12 @@ class TrainingSet:
                 raise StoreError(
                     f"{dataset.root}: {name} is stale, {parent} has changed since: {advice}"
                 )
-        texts = StoredText.open(dataset, data.max_tokens, data.reading)
+        texts = StoredText.open(dataset, prompt.max_tokens, data.reading)
         parts = _parts(dataset, Latent)
         with connect(dataset) as con:
             _place(con, "placed_latents", parts)
             rows = con.sql(_ROWS).fetchall()
-        return _taken(rows, parts, texts, data, dataset.root)
+        return _from_rows(rows, parts, texts, data, prompt.quality_prefix, dataset.root)
 
     def latent(self, index: int) -> torch.Tensor:
         """float32 [C, T, F], times the set's scale. Raises UnreadableClip."""
@@ -137,9 +137,9 @@ class TrainingSet:
     def digest(self) -> str:
         """A hash of what is trained on, in order: clip, level, prompt, split; and scale and codec."""
         hashed = hashlib.sha256(f"{self.scale}\0{self.codec}\0{self.texts.encoder}".encode())
-        told = zip(self.clip_ids, self.levels, self.prompts, self.validation, strict=True)
-        for clip_id, level, prompt, held in told:
-            hashed.update(f"{clip_id}\0{level}\0{prompt}\0{int(held)}\n".encode())
+        rows = zip(self.clip_ids, self.levels, self.prompts, self.validation, strict=True)
+        for clip_id, level, prompt, validation in rows:
+            hashed.update(f"{clip_id}\0{level}\0{prompt}\0{int(validation)}\n".encode())
         return hashed.hexdigest()[:16]
 
     def check(self, shape: tuple[int, int, int], text_width: int) -> None:
@@ -170,15 +170,20 @@ def _place(con: duckdb.DuckDBPyConnection, view: str, parts: Sequence[Path]) -> 
     con.read_parquet(names, filename=True, file_row_number=True).create_view(view)
 
 
-def _taken(
-    rows: list[Any], parts: list[Path], texts: StoredText, data: DataConfig, root: Path
+def _from_rows(
+    rows: list[Any],
+    parts: list[Path],
+    texts: StoredText,
+    data: DataConfig,
+    prefixed: bool,
+    root: Path,
 ) -> TrainingSet:
     funnel: Counter[str] = Counter()
     number = {str(path): k for k, path in enumerate(parts)}
-    taken, prompts = [], []
+    used, prompts = [], []
     for row in rows:
         kept, level, prefix, caption = row[7], row[8], row[9], row[11]
-        prompt = prompt_of(prefix if data.quality_prefix else None, caption) or ""
+        prompt = prompt_of(prefix if prefixed else None, caption) or ""
         if row[3] != "ok":
             funnel["error row"] += 1
         elif not kept:
@@ -188,24 +193,24 @@ def _taken(
         elif prompt not in texts:
             funnel["no text states"] += 1
         else:
-            taken.append(row)
+            used.append(row)
             prompts.append(prompt)
-    if not taken:
+    if not used:
         raise StoreError(
             f"{root}: no clip to train on; {len(rows)} latents, of them {dict(funnel)}"
         )
-    funnel["taken"] = len(taken)
-    funnel["prompts cut"] = sum(texts.tokens(p) > data.max_tokens for p in set(prompts))
-    shape, scale, codec = _alike(taken, root)
+    funnel["used"] = len(used)
+    funnel["prompts cut"] = sum(texts.tokens(p) > texts.max_tokens for p in set(prompts))
+    shape, scale, codec = _alike(used, root)
     return TrainingSet(
-        clip_ids=[row[0] for row in taken],
+        clip_ids=[row[0] for row in used],
         prompts=prompts,
-        parts=np.array([number[row[1]] for row in taken], np.int32),
-        rows=np.array([row[2] for row in taken], np.int64),
-        levels=np.array([row[8] for row in taken], np.int64),
-        pmos=_floats(row[10] for row in taken),
-        similarity=_floats(row[12] for row in taken),
-        validation=np.array([_held(row[13] or row[0], data.validation) for row in taken]),
+        parts=np.array([number[row[1]] for row in used], np.int32),
+        rows=np.array([row[2] for row in used], np.int64),
+        levels=np.array([row[8] for row in used], np.int64),
+        pmos=_floats(row[10] for row in used),
+        similarity=_floats(row[12] for row in used),
+        validation=np.array([_for_validation(row[13] or row[0], data.validation) for row in used]),
         texts=texts,
         shards=Shards(parts, _READ, data.reading),
         shape=shape,
@@ -223,10 +228,10 @@ def _alike(rows: list[Any], root: Path) -> tuple[tuple[int, int, int], float, st
         )
     kinds = Counter((tuple(row[4]), row[5], row[6]) for row in rows)
     if len(kinds) > 1:
-        told = "; ".join(
+        listed = "; ".join(
             f"{n} x {shape}, scale {s:g}, {codec}" for (shape, s, codec), n in kinds.items()
         )
-        raise StoreError(f"{root}: latents of more than one kind: {told}; make them all alike")
+        raise StoreError(f"{root}: latents of more than one kind: {listed}; make them all alike")
     ((shape, scale, codec),) = kinds
     return shape, float(scale), str(codec)
 
@@ -235,7 +240,7 @@ def _floats(values: Any) -> np.ndarray:
     return np.array([np.nan if v is None else v for v in values], np.float64)
 
 
-def _held(name: str, share: float) -> bool:
+def _for_validation(name: str, share: float) -> bool:
     """Whether the clips of a file are kept for validation: a hash of the file decides, for ever."""
     number = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
     return number < share * 2**32

@@ -8,8 +8,8 @@ euler    flow         equal steps of sigma from 1 to 0
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -17,40 +17,13 @@ import torch
 from torch import Tensor
 
 from ...schemas.errors import ConfigError
-from ...schemas.settings import setting
 from ..network.model import QAMDT
 from ..network.quality import check_quality
-from .guidance import FORMS, Condition, Denoiser, check_text, guided
-from .objective import BETA_END, BETA_START, STEPS, Objective, alpha_bars
+from .config import STEPS, SampleConfig
+from .guidance import Condition, Denoiser, check_text, guided
+from .objective import BETA_END, BETA_START, Objective, alpha_bars
 
-SOLVERS = ("ddim", "dpm++", "unipc", "euler")
 DIFFUSERS_NAMES = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
-
-
-@dataclass(frozen=True)
-class SampleConfig:
-    """How a latent is generated. Raises ConfigError."""
-
-    solver: str = setting("ddim", "solver; flow has euler alone", SOLVERS)
-    steps: int = setting(100, "steps, 1 to 1000")
-    guidance: float = setting(2.5, "w of the paper's form, or s = 1 + w of the common one")
-    form: str = setting("paper", "form of guidance", FORMS)
-    rescale: float = setting(0.0, "share 0..1 of the conditional answer's deviation; 0 is off")
-    interval_low: float = setting(0.0, "guidance is on from this share of the noise range")
-    interval_high: float = setting(1.0, "guidance is on up to this share of the noise range")
-    eta: float = setting(0.0, "ddim: noise added in a step, 0..1; released 1")
-
-    def __post_init__(self) -> None:
-        for name, choices in (("solver", SOLVERS), ("form", FORMS)):
-            if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"{name} = {getattr(self, name)!r}: expected one of {', '.join(choices)}"
-                )
-        if not 1 <= self.steps <= STEPS:
-            raise ConfigError(f"steps = {self.steps!r}: expected 1 to {STEPS}")
-        for name in ("rescale", "interval_low", "interval_high", "eta"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} = {getattr(self, name)!r}: expected 0 to 1")
 
 
 class Noise:
@@ -65,8 +38,8 @@ class Noise:
 
     def draw(self) -> Tensor:
         """The next noise, [B, *shape]."""
-        drawn = [torch.randn(self.shape, generator=g) for g in self.generators]
-        return torch.stack(drawn).to(self.like.device)
+        noise = [torch.randn(self.shape, generator=g) for g in self.generators]
+        return torch.stack(noise).to(self.like.device)
 
 
 def ddim_times(steps: int) -> list[int]:
@@ -140,12 +113,19 @@ SOLVER_FUNCTIONS: dict[str, Solver] = {
 def solver_of(objective: Objective, config: SampleConfig) -> Solver:
     """The configured solver. Raises ConfigError where it cannot solve what the network predicts."""
     if (config.solver == "euler") != objective.is_flow:
-        wanted = "euler" if objective.is_flow else "ddim, dpm++ or unipc"
+        expected = "euler" if objective.is_flow else "ddim, dpm++ or unipc"
         raise ConfigError(
             f"solver = {config.solver!r}: the network predicts {objective.config.prediction}; "
-            f"expected {wanted}"
+            f"expected {expected}"
         )
     return SOLVER_FUNCTIONS[config.solver]
+
+
+def with_fitting_solver(config: SampleConfig, objective: Objective) -> SampleConfig:
+    """The configuration with a solver that fits: flow has euler, and euler is flow's alone."""
+    if objective.is_flow == (config.solver == "euler"):
+        return config
+    return dataclasses.replace(config, solver="euler" if objective.is_flow else "ddim")
 
 
 @torch.no_grad()
@@ -157,9 +137,9 @@ def sample(
     """Latents float32 [B, C, T, F], one for each seed.
 
     text            float [B, S, E], text_mask bool [B, S]
-    quality         1..5, any number between, one for all or [B]; 0 = not said
+    quality         1..5, any number between, one for all or [B]; 0 = none
     null_text       float [1 or B, S0, E], the empty prompt's states or a negative prompt's, and its mask
-    low_quality     quality of the second answer of guidance; 0 = not said; released 3
+    low_quality     quality of guidance's second prediction; 0 = none; released 3
     shape           (C, T, F), by default the model's
 
     Raises ConfigError for a quality outside 1..5, a text without tokens, a solver that does not fit,
@@ -171,10 +151,11 @@ def sample(
     levels = torch.as_tensor(quality, dtype=torch.float32, device=text.device).expand(len(text))
     for level in (*levels.tolist(), low_quality):
         check_quality(level)
-    told = check_text(Condition(text, text_mask, levels))
-    untold = check_text(Condition(null_text, null_text_mask, levels.new_full((1,), low_quality)))
+    conditional = check_text(Condition(text, text_mask, levels))
+    low = levels.new_full((1,), low_quality)
+    unconditional = check_text(Condition(null_text, null_text_mask, low))
     denoise = guided(
-        model, told, untold, guidance=config.guidance, form=config.form, rescale=config.rescale,
+        model, conditional, unconditional, guidance=config.guidance, form=config.form, rescale=config.rescale,
         on=lambda t: config.interval_low <= t / STEPS <= config.interval_high,
     )  # fmt: skip
     noise = Noise(seeds, shape or model.config.shape, text)

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from ...schemas.settings import between
+from .config import STEPS, SampleConfig
 from .guidance import Denoiser
-from .objective import STEPS, Objective, alpha_bars
-from .solvers import Noise, SampleConfig, ddim_times
+from .objective import Objective, alpha_bars
+from .solvers import Noise, ddim_times
 
 
 def vary(
@@ -27,20 +28,20 @@ def vary(
     steps = round(config.steps * strength)
     if steps == 0:
         return clean
-    drawn = noise.draw()
+    eps = noise.draw()
     if objective.is_flow:
         sigmas = torch.linspace(1, 0, config.steps + 1)[-steps - 1 :].tolist()
-        x = objective.noised(clean, drawn, _times(clean, sigmas[0] * STEPS))
+        x = objective.noised(clean, eps, _times(clean, sigmas[0] * STEPS))
         for now, then in pairwise(sigmas):
             x = x + (then - now) * denoise(x, _times(x, now * STEPS)).float()
         return x
     bars, times = alpha_bars(), ddim_times(config.steps)[-steps:]
-    x = objective.noised(clean, drawn, _times(clean, times[0]))
+    x = objective.noised(clean, eps, _times(clean, times[0]))
     for time, after in zip(times, [*times[1:], 0], strict=True):
         t = _times(x, time)
         output, then = denoise(x, t).float(), float(bars[after])
-        made, eps = objective.to_clean(output, x, t), objective.to_noise(output, x, t)
-        x = then**0.5 * made + (1 - then) ** 0.5 * eps
+        denoised, eps = objective.to_clean(output, x, t), objective.to_noise(output, x, t)
+        x = then**0.5 * denoised + (1 - then) ** 0.5 * eps
     return x
 
 

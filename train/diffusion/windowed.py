@@ -1,4 +1,4 @@
-"""Longer than one window: the network hears overlapping windows of one long latent at every step.
+"""Longer than one window: the network is given overlapping windows of one long latent at every step.
 
 At each step the predictions of all windows are joined by a weighted mean whose weights fade over the
 overlap, so that neighbours agree long before the noise is gone (MultiDiffusion, arXiv 2302.08113). The
@@ -48,8 +48,8 @@ class Windowed(nn.Module):
         for start in starts:
             part = slice(start, start + self.window)
             fade = self._fade(first=start == 0, last=start == starts[-1]).to(latents)
-            made = self.network(latents[:, :, part], t, text, text_mask, quality)
-            total[:, :, part] += made * fade[:, None]
+            output = self.network(latents[:, :, part], t, text, text_mask, quality)
+            total[:, :, part] += output * fade[:, None]
             weights[part] += fade
         return total / weights[:, None]
 

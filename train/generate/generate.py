@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +15,63 @@ from ...audio.mel import RATE_HZ
 from ...audio.probe import probe
 from ...pipeline.stage import Log
 from ...schemas.errors import ConfigError
-from ..audio_config import AudioConfig
 from ..codec.base import name_of as codec_name
+from ..config import Config
 from .audio_files import file_name, write_list, write_sound
-from .pipeline import Prompt, Studio, Take
+from .pipeline import Generated, GenerationPipeline, Prompt
 
 
-def make_sounds(
-    run: Path, out: Path, prompts: Sequence[Prompt], config: AudioConfig,
-    init: Path | None = None, log: Log = print,
+def generate(
+    run: Path, out: Path, prompts: Sequence[Prompt], config: Config, init: Path | None = None,
+    log: Log = print,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Make `n` candidates of each prompt, seeds rising from its own; write the `best` of them, or all.
+    """Write `n` candidates of each prompt, seeds rising from its own, or the `best` of them.
 
     Returns the lines put into OUT/samples.jsonl. Raises ConfigError where there is no prompt.
     """
     if not prompts:
         raise ConfigError("give a prompt: --prompt 'slow piano', or --prompts FILE")
-    studio = Studio(run, config)
-    wave = read_wave(init, config.make.seconds) if init else None
+    pipeline = GenerationPipeline(run, config)
     lines = []
-    for prompt in prompts:
-        candidates = [
-            dataclasses.replace(prompt, seed=prompt.seed + k) for k in range(config.make.n)
-        ]
-        takes = list(studio.takes(candidates, wave))
-        if config.make.best is not None:
-            takes = studio.ranked(takes)[: config.make.best]
-        for take in takes:
-            lines.append(_written(out, take, studio, config, init))
-            log(f"{out / lines[-1]['file']}  {_told(take)}")
+    for clip in best_of(pipeline, prompts, init):
+        prompt = clip.prompt
+        name = file_name(prompt.text, prompt.quality, prompt.seed, config.generate.format)
+        line = {"file": name, **description(clip, pipeline, init)}
+        write_sound(out / name, clip.wave, RATE_HZ, line)
+        lines.append(line)
+        log(f"{out / name}  {_summary(clip)}")
     write_list(out, lines)
     return lines
+
+
+def best_of(
+    pipeline: GenerationPipeline, prompts: Sequence[Prompt], init: Path | None = None
+) -> Iterator[Generated]:
+    """All candidates of each prompt, in order; where `best` is set, that many, most similar first."""
+    settings = pipeline.config.generate
+    wave = read_wave(init, settings.seconds) if init else None
+    for prompt in prompts:
+        candidates = [dataclasses.replace(prompt, seed=prompt.seed + k) for k in range(settings.n)]
+        clips = list(pipeline.generate(candidates, wave))
+        yield from clips if settings.best is None else pipeline.ranked(clips)[: settings.best]
+
+
+def description(
+    clip: Generated, pipeline: GenerationPipeline, init: Path | None = None
+) -> dict[str, Any]:
+    """All that made a clip, as it stands in samples.jsonl and in the file's tags."""
+    prompt, settings, sampling = clip.prompt, pipeline.config.generate, pipeline.config.sample
+    return {
+        "prompt": prompt.text, "text": clip.text, "quality": prompt.quality,
+        "seed": prompt.seed, "seconds": round(len(clip.wave) / RATE_HZ, 3),
+        "negative": settings.negative, "low_quality": settings.low_quality,
+        "steps": sampling.steps, "guidance": sampling.guidance, "form": sampling.form,
+        "solver": sampling.solver, "weights": str(pipeline.run),
+        "step": int(str(pipeline.about["step"])), "codec": codec_name(pipeline.codec),
+        "vocoder": pipeline.codec.vocoder_name, "similarity": clip.similarity,
+        "match": pipeline.matcher.model_id if clip.similarity is not None else None,
+        "init": str(init) if init else None, "strength": settings.strength if init else None,
+    }  # fmt: skip
 
 
 def read_prompts(path: Path, quality: float, seed: int) -> list[Prompt]:
@@ -57,21 +83,21 @@ def read_prompts(path: Path, quality: float, seed: int) -> list[Prompt]:
         content = path.read_text().splitlines()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    found = []
+    prompts = []
     for number, line in enumerate(content, 1):
         if not line.strip():
             continue
         if path.suffix != ".jsonl":
-            found.append(Prompt(line.strip(), quality, seed))
+            prompts.append(Prompt(line.strip(), quality, seed))
             continue
         try:
             row = {"quality": quality, "seed": seed, **json.loads(line)}
-            found.append(Prompt(str(row["prompt"]), float(row["quality"]), int(row["seed"])))
+            prompts.append(Prompt(str(row["prompt"]), float(row["quality"]), int(row["seed"])))
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(
                 f'{path}, line {number}: expected {{"prompt": "...", "quality": 5, "seed": 0}}: {error!r}'
             ) from error
-    return found
+    return prompts
 
 
 def read_wave(path: Path, seconds: float) -> np.ndarray:
@@ -80,26 +106,6 @@ def read_wave(path: Path, seconds: float) -> np.ndarray:
     return decode_window(path, 0.0, length).mono_at(RATE_HZ)
 
 
-def _written(
-    out: Path, take: Take, studio: Studio, config: AudioConfig, init: Path | None
-) -> dict[str, Any]:
-    prompt, make, sampling = take.prompt, config.make, config.sample
-    name = file_name(prompt.text, prompt.quality, prompt.seed, make.format)
-    line = {
-        "file": name, "prompt": prompt.text, "text": take.text, "quality": prompt.quality,
-        "seed": prompt.seed, "seconds": round(len(take.wave) / RATE_HZ, 3),
-        "negative": make.negative, "low_quality": make.low_quality, "steps": sampling.steps,
-        "guidance": sampling.guidance, "form": sampling.form, "solver": sampling.solver,
-        "weights": str(studio.run), "step": int(str(studio.about["step"])),
-        "codec": codec_name(studio.codec), "vocoder": studio.codec.vocoder_name,
-        "similarity": take.similarity,
-        "match": studio.matcher.model_id if take.similarity is not None else None,
-        "init": str(init) if init else None, "strength": make.strength if init else None,
-    }  # fmt: skip
-    write_sound(out / name, take.wave, RATE_HZ, line)
-    return line
-
-
-def _told(take: Take) -> str:
-    near = "" if take.similarity is None else f", similarity {take.similarity:.3f}"
-    return f"quality {take.prompt.quality:g}, seed {take.prompt.seed}{near}"
+def _summary(clip: Generated) -> str:
+    similarity = "" if clip.similarity is None else f", similarity {clip.similarity:.3f}"
+    return f"quality {clip.prompt.quality:g}, seed {clip.prompt.seed}{similarity}"

@@ -1,11 +1,11 @@
-"""The studio: a trained network, its codec and its text encoder; prompts in, sounds out.
+"""The generation pipeline: a trained network, its codec and its text encoder; prompts to sounds.
 
-    studio = Studio(run, config)
-    for take in studio.takes([Prompt("slow piano", quality=5.0)]):
-        take.wave, take.similarity ...
+    pipeline = GenerationPipeline(run, config)
+    for clip in pipeline.generate([Prompt("slow piano", quality=5.0)]):
+        clip.wave, clip.text ...
 
-A take follows from its prompt, level, seed and the settings alone. On a CPU takes are made one by
-one, so that even their last bits do not depend on how many there are; on a GPU `batch` at once.
+A clip follows from its prompt, level, seed and the settings alone. On a CPU clips are generated one
+by one, so that even their last bits do not depend on how many there are; on a GPU `batch` at once.
 """
 
 from __future__ import annotations
@@ -27,27 +27,26 @@ from ...models.clap.kinds import MATCHERS
 from ...models.ref import pick_device, resolve
 from ...schemas.errors import ConfigError
 from ...schemas.prompt import prompt_of
-from ..audio_config import AudioConfig
-from ..codec.base import DOWN, Codec
+from ..codec.base import DOWN
 from ..codec.base import name_of as codec_name
-from ..codec.kinds import CODECS
-from ..codec.text_encoders import ENCODERS, TextEncoder
+from ..codec.kinds import open_codec, open_text_encoder
 from ..codec.text_encoders import name_of as text_name
+from ..config import Config
 from ..data.latents_stage import latent_frames
 from ..data.text_states import padded
+from ..diffusion.config import STEPS
 from ..diffusion.guidance import Condition, check_text, guided
-from ..diffusion.objective import STEPS, Objective
-from ..diffusion.solvers import Noise, sample
+from ..diffusion.objective import Objective
+from ..diffusion.solvers import Noise, sample, with_fitting_solver
 from ..diffusion.variation import vary
 from ..diffusion.windowed import Windowed
-from ..loop.demos import fitting
 from ..network.quality import check_quality
 from .sample import load_network
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a sound is asked for. quality: 1..5, numbers between allowed; 0: not said."""
+    """What a sound is generated for. quality: 1..5, numbers between allowed; 0: none."""
 
     text: str
     quality: float = 5.0
@@ -55,8 +54,11 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class Take:
-    """One sound made. wave: float32 [N] at 16 kHz. text: what the encoder read."""
+class Generated:
+    """One sound. wave: float32 [N] at 16 kHz. text: the prompt as the encoder was given it.
+
+    latent: [C, T, F], scaled as in training. similarity: to the prompt, where it was ranked.
+    """
 
     prompt: Prompt
     text: str
@@ -65,75 +67,82 @@ class Take:
     similarity: float | None = None
 
 
-class Studio:
+class GenerationPipeline:
     """Opens what a run needs. Raises WeightsMissing, ConfigError where codec or encoder are others."""
 
-    def __init__(self, run: Path, config: AudioConfig) -> None:
+    def __init__(self, run: Path, config: Config) -> None:
         self.config, self.run = config, run
         self.device = pick_device(config.models.device)
         self.network, self.trained, self.about = load_network(run, torch.device(self.device))
         self.objective = Objective(self.trained.objective)
-        self.codec: Codec = resolve(config.models.codec, CODECS, device=self.device)
-        self.encoder: TextEncoder = resolve(
-            config.models.text_encoder, ENCODERS, device=self.device
-        )
-        self.scale = self._checked()
-        window, wanted = self.network.config.frames, latent_frames(config.make.seconds)
-        self.frames = max(window, wanted)
+        self.codec = open_codec(config.models.codec, self.device)
+        self.encoder = open_text_encoder(config.models.text_encoder, self.device)
+        self.scale = self._checked_scale()
+        window = self.network.config.frames
+        self.frames = max(window, latent_frames(config.generate.seconds))
         self.wrapped: torch.nn.Module = self.network
         if self.frames > window:
-            self.wrapped = Windowed(self.network, window, config.make.overlap)
+            self.wrapped = Windowed(self.network, window, config.generate.overlap)
 
-    def _checked(self) -> float:
-        """The scale of the latents that the network was trained on."""
-        latents, text = (_told(self.about, name) for name in ("latents", "text"))
-        for what, flag, own, told in (
+    def _checked_scale(self) -> float:
+        """The scale of the latents that the network was trained on, codec and encoder compared."""
+        latents, text = (_section(self.about, name) for name in ("latents", "text"))
+        for what, flag, own, trained in (
             ("codec", "--codec", codec_name(self.codec), latents.get("codec")),
             ("text encoder", "--text-encoder", text_name(self.encoder), text.get("encoder")),
         ):
-            if told is not None and told != own:
+            if trained is not None and trained != own:
                 raise ConfigError(
-                    f"{self.run} was trained with {what} {told!r}; {own!r} is given: choose with {flag}"
+                    f"{self.run} was trained with {what} {trained!r}; {own!r} is given: choose with {flag}"
                 )
         if "scale" not in latents:
             raise ConfigError(
                 f"{self.run} does not say which latents it was trained on: only runs of `qamdt-train "
-                "fit` can be heard"
+                "fit` can be decoded to sound"
             )
         return float(latents["scale"])
 
-    def takes(self, prompts: Sequence[Prompt], init: np.ndarray | None = None) -> Iterator[Take]:
+    def generate(
+        self, prompts: Sequence[Prompt], init: np.ndarray | None = None
+    ) -> Iterator[Generated]:
         """The sounds of prompts, in order. init: a wave at 16 kHz that all of them vary."""
-        at_once = 1 if self.device == "cpu" else self.config.make.batch
-        clean = self._latent_of(init) if init is not None else None
-        for at in range(0, len(prompts), at_once):
-            some = prompts[at : at + at_once]
-            texts = [self.text_of(prompt) for prompt in some]
-            latents = self._latents(some, texts, clean)
-            waves = self.sound_of(latents)
-            for prompt, text, wave, latent in zip(some, texts, waves, latents, strict=True):
-                yield Take(prompt, text, wave, latent)
+        size = 1 if self.device == "cpu" else self.config.generate.batch
+        clean = self.encode(init) if init is not None else None
+        for at in range(0, len(prompts), size):
+            batch = prompts[at : at + size]
+            texts = [self.text_of(prompt) for prompt in batch]
+            latents = self._latents(batch, texts, clean)
+            waves = self.decode(latents)
+            for prompt, text, wave, latent in zip(batch, texts, waves, latents, strict=True):
+                yield Generated(prompt, text, wave, latent)
 
     def text_of(self, prompt: Prompt) -> str:
         """The prompt as in training: the level's prefix before it, where the settings say so."""
-        wanted = self.config.make.prefix == "auto" and self.trained.data.quality_prefix
-        return prompt_of(prefix_of(prompt.quality) if wanted else None, prompt.text) or ""
+        prefixed = self.config.generate.prefix == "auto" and self.trained.prompt.quality_prefix
+        return prompt_of(prefix_of(prompt.quality) if prefixed else None, prompt.text) or ""
 
-    def sound_of(self, latents: torch.Tensor) -> np.ndarray:
+    def decode(self, latents: torch.Tensor) -> np.ndarray:
         """Waves float32 [B, N] of latents [B, C, T, F] as trained (scaled)."""
-        made = self.codec.vocode(self.codec.decode(latents.cpu() / self.scale))
-        return made[:, : round(self.config.make.seconds * RATE_HZ)].numpy()
+        waves = self.codec.vocode(self.codec.decode(latents.cpu() / self.scale))
+        return waves[:, : round(self.config.generate.seconds * RATE_HZ)].numpy()
 
-    def ranked(self, takes: Sequence[Take]) -> list[Take]:
-        """Takes with their similarity to the prompt they were asked for, the best first."""
-        sounds = self.matcher.embed_audio([Sound(t.wave[None], RATE_HZ) for t in takes])
-        texts = self.matcher.embed_text([t.prompt.text for t in takes])
-        near = np.einsum("nd,nd->n", sounds, texts)
-        found = [
-            dataclasses.replace(t, similarity=float(s) if np.isfinite(s) else -1.0)
-            for t, s in zip(takes, near, strict=True)
+    def encode(self, wave: np.ndarray) -> torch.Tensor:
+        """A wave [N] at 16 kHz as one latent [1, C, T, F] as trained, padded or cut to the length."""
+        samples = self.frames * HOP * DOWN
+        padded_wave = np.zeros(samples, np.float32)
+        padded_wave[: len(wave)] = wave[:samples]
+        return self.codec.encode(torch.from_numpy(padded_wave)[None]) * self.scale
+
+    def ranked(self, clips: Sequence[Generated]) -> list[Generated]:
+        """Clips with their similarity to their prompts, the best first."""
+        sounds = self.matcher.embed_audio([Sound(c.wave[None], RATE_HZ) for c in clips])
+        texts = self.matcher.embed_text([c.prompt.text for c in clips])
+        similarities = np.einsum("nd,nd->n", sounds, texts)
+        measured = [
+            dataclasses.replace(c, similarity=float(s) if np.isfinite(s) else -1.0)
+            for c, s in zip(clips, similarities, strict=True)
         ]
-        return sorted(found, key=lambda t: -(t.similarity or 0.0))
+        return sorted(measured, key=lambda c: -(c.similarity or 0.0))
 
     @cached_property
     def matcher(self) -> MatchModel:
@@ -142,41 +151,35 @@ class Studio:
     def _latents(
         self, prompts: Sequence[Prompt], texts: Sequence[str], clean: torch.Tensor | None
     ) -> torch.Tensor:
-        make, on = self.config.make, torch.device(self.device)
+        settings, on = self.config.generate, torch.device(self.device)
         text, mask = (part.to(on) for part in padded([self._states(t) for t in texts]))
-        null, null_mask = (part.to(on) for part in padded([self._states(make.negative)]))
+        null, null_mask = (part.to(on) for part in padded([self._states(settings.negative)]))
         levels = torch.tensor([check_quality(p.quality) for p in prompts], device=on)
         seeds = [p.seed for p in prompts]
-        sampling = fitting(self.config.sample, self.objective)
+        sampling = with_fitting_solver(self.config.sample, self.objective)
         shape = (self.network.config.channels, self.frames, self.network.config.bands)
         if clean is None:
             return sample(
                 self.wrapped, self.objective, text, mask, levels, sampling, seeds, null, null_mask,  # type: ignore[arg-type]
-                make.low_quality, shape,
+                settings.low_quality, shape,
             )  # fmt: skip
-        check_quality(make.low_quality)
-        told = check_text(Condition(text, mask, levels))
-        low = levels.new_full((1,), make.low_quality)
+        check_quality(settings.low_quality)
+        conditional = check_text(Condition(text, mask, levels))
+        low = levels.new_full((1,), settings.low_quality)
+        unconditional = check_text(Condition(null, null_mask, low))
         denoise = guided(
-            self.wrapped, told, check_text(Condition(null, null_mask, low)),
+            self.wrapped, conditional, unconditional,
             guidance=sampling.guidance, form=sampling.form, rescale=sampling.rescale,
             on=lambda t: sampling.interval_low <= t / STEPS <= sampling.interval_high,
         )  # fmt: skip
         with torch.no_grad():
-            given = clean.to(on).expand(len(prompts), *shape)
+            start = clean.to(on).expand(len(prompts), *shape)
             noise = Noise(seeds, shape, text)
-            return vary(denoise, given, noise, self.objective, sampling, make.strength)
-
-    def _latent_of(self, wave: np.ndarray) -> torch.Tensor:
-        """A wave [N] at 16 kHz as one latent [1, C, T, F] as trained, filled or cut to the length."""
-        samples = self.frames * HOP * DOWN
-        fitted = np.zeros(samples, np.float32)
-        fitted[: len(wave)] = wave[:samples]
-        return self.codec.encode(torch.from_numpy(fitted)[None]) * self.scale
+            return vary(denoise, start, noise, self.objective, sampling, settings.strength)
 
     def _states(self, text: str) -> torch.Tensor:
         """float32 [S, E]; rounded as stored ones are: a prompt is the same as in training."""
-        (states,) = self.encoder.states([text], self.trained.data.max_tokens)
+        (states,) = self.encoder.states([text], self.trained.prompt.max_tokens)
         return torch.from_numpy(states.astype(np.float16).astype(np.float32))
 
 
@@ -185,6 +188,6 @@ def prefix_of(quality: float) -> str | None:
     return {1: "low quality", 3: "medium quality", 5: "high quality"}.get(round(quality))
 
 
-def _told(about: dict[str, Any], name: str) -> dict[str, Any]:
-    found = about.get(name)
-    return found if isinstance(found, dict) else {}
+def _section(about: dict[str, Any], name: str) -> dict[str, Any]:
+    section = about.get(name)
+    return section if isinstance(section, dict) else {}

@@ -10,20 +10,23 @@ from typing import Any
 
 import torch
 
+from ...models.ref import pick_device
 from ...pipeline.dataset import Dataset
 from ...schemas.errors import ConfigError
-from ...schemas.settings import to_plain
-from ..config import Config
+from ...schemas.settings import one_of
+from ..config import Config, training_sections
 from ..data.text_states import StoredText
+from ..diffusion.config import SampleConfig
 from ..diffusion.objective import Objective
-from ..diffusion.solvers import SampleConfig
+from ..diffusion.solvers import with_fitting_solver
 from ..loop.checkpoint import read_about, read_tensors, weights_file, write_tensors
-from ..loop.demos import fitting, generate, write_latents
+from ..loop.demos import sample_prompts, write_latents
 from ..loop.run_folder import config_of
-from ..loop.state_dicts import put_weights
+from ..loop.state_dicts import load_model_state
 from ..network.config import ModelConfig
 from ..network.model import QAMDT
 from ..network.quality import check_quality
+from ..sound_config import DEVICES
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,11 @@ def load_network(where: Path, device: torch.device) -> tuple[QAMDT, Config, dict
     about = read_about(path)
     config = config_of(about["config"])
     network = QAMDT(config.model)
-    put_weights(network, read_tensors(path))
+    load_model_state(network, read_tensors(path))
     return network.to(device).eval().requires_grad_(False), config, about
 
 
-def generate_to(
+def sample_to(
     out: Path, where: Path, dataset: Dataset, request: Request, config: SampleConfig, device: str
 ) -> int:
     """Write latents (see demos.py for the file) and return how many.
@@ -74,22 +77,23 @@ def generate_to(
     network was trained with.
     Raises ConfigError, StoreError.
     """
-    on = device_of(device)
+    one_of("device", device, DEVICES)
+    on = torch.device(pick_device(device))
     network, trained, about = load_network(where, on)
-    texts = StoredText.open(dataset, trained.data.max_tokens, trained.data.reading)
-    encoder = (about["text"] or {}).get("encoder")  # weights from elsewhere do not tell
+    texts = StoredText.open(dataset, trained.prompt.max_tokens, trained.data.reading)
+    encoder = (about["text"] or {}).get("encoder")  # weights from elsewhere do not say
     if encoder not in (None, texts.encoder) or texts.width != trained.model.text_width:
         raise ConfigError(
             f"{where} was trained with text states of {encoder} ({trained.model.text_width} wide); "
             f"{dataset.root} holds those of {texts.encoder} ({texts.width} wide)"
         )
     objective, each = Objective(trained.objective), request.each()
-    config = fitting(config, objective)
+    config = with_fitting_solver(config, objective)
     parts = []
     for block in _blocks(each, request.batch_size):
         prompts, levels, seeds = zip(*block, strict=True)
         parts.append(
-            generate(
+            sample_prompts(
                 network, objective, texts, prompts, levels, seeds, config, on, request.negative,
                 request.low_quality,
             )
@@ -105,7 +109,7 @@ def generate_to(
 
 
 def write_released(checkpoint: Path, out: Path, heads: int, ema: bool) -> ModelConfig:
-    """Released weights as a weights file of ours. The released training is told in its header."""
+    """Released weights as a weights file of ours. What its training was stands in the header."""
     from ..released.weights import import_released
 
     model, state = import_released(checkpoint, heads=heads, ema=ema)
@@ -113,18 +117,8 @@ def write_released(checkpoint: Path, out: Path, heads: int, ema: bool) -> ModelC
         "objective", {"min_snr_gamma": 5.0}
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(out, state, 0, {"config": to_plain(config)})
+    write_tensors(out, state, 0, {"config": training_sections(config)})
     return model
-
-
-def device_of(name: str) -> torch.device:
-    """auto, cpu or cuda as a device. Raises ConfigError where there is no GPU."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device = {name!r}: expected one of auto, cpu, cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device = 'cuda': torch finds no GPU; use auto or cpu")
-    able = name != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if able else "cpu")
 
 
 def _blocks(

@@ -1,7 +1,7 @@
-"""Checkpoints: folders that are whole or not there, the newest ones kept, and a pointer to the last.
+"""Checkpoints: folders that are complete or not there, the newest ones kept, and a pointer to the last.
 
     RUN/checkpoints/step-00001000/model.safetensors       the weights
-                                  ema.safetensors         their mean; what generation loads
+                                  ema.safetensors         their EMA; what generation loads
                                   optimizer.safetensors   AdamW's moments and steps, by weight
                                   state.json              step, data order, EMA weight, config, sizes
     RUN/checkpoints/latest                                name of the last folder
@@ -68,8 +68,8 @@ def save(
     for name, tensors in files.items():
         write_tensors(part / name, tensors, step, state)
     sizes = {name: (part / name).stat().st_size for name in files}
-    told = {"format": FORMAT, "step": step, **state, "files": sizes}
-    (part / STATE).write_text(json.dumps(told, indent=1))
+    content = {"format": FORMAT, "step": step, **state, "files": sizes}
+    (part / STATE).write_text(json.dumps(content, indent=1))
     for name in (*files, STATE):
         _fsync(part / name)
     _fsync(part)
@@ -85,9 +85,9 @@ def save(
 
 
 def latest(run: Path) -> Checkpoint | None:
-    """The checkpoint that `latest` names, or the newest whole one; None where there is none.
+    """The checkpoint that `latest` names, or the newest complete one; None where there is none.
 
-    Raises StoreError where there are checkpoints and none is whole.
+    Raises StoreError where there are checkpoints and none is complete.
     """
     root = run / "checkpoints"
     folders = _folders(root)
@@ -102,7 +102,7 @@ def latest(run: Path) -> Checkpoint | None:
         except StoreError as error:
             problems.append(str(error))
     if problems:
-        raise StoreError(f"{root}: no checkpoint is whole: {'; '.join(problems)}")
+        raise StoreError(f"{root}: no checkpoint is complete: {'; '.join(problems)}")
     return None
 
 
@@ -110,19 +110,19 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """A checkpoint folder, its files' sizes checked. Raises StoreError."""
     try:
         state = json.loads((folder / STATE).read_text())
-        wanted = state["files"]
-        sizes = {name: (folder / name).stat().st_size for name in wanted}
+        expected = state["files"]
+        sizes = {name: (folder / name).stat().st_size for name in expected}
     except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{folder} is no whole checkpoint: {error}") from error
+        raise StoreError(f"{folder} is no complete checkpoint: {error}") from error
     if state.get("format") != FORMAT:
         raise StoreError(f"{folder}: format {state.get('format')!r}, expected {FORMAT!r}")
-    if sizes != wanted:
-        raise StoreError(f"{folder}: files of {sizes} bytes, expected {wanted}")
+    if sizes != expected:
+        raise StoreError(f"{folder}: files of {sizes} bytes, expected {expected}")
     return Checkpoint(folder, state)
 
 
 def weights_file(where: Path) -> Path:
-    """The file of averaged weights of a run folder, a checkpoint folder or a file itself.
+    """The file of the EMA weights of a run folder, a checkpoint folder or a file itself.
 
     Raises WeightsMissing where there is none.
     """
@@ -131,15 +131,15 @@ def weights_file(where: Path) -> Path:
     if (where / EMA).is_file():
         return where / EMA
     try:
-        found = latest(where)
+        checkpoint = latest(where)
     except StoreError as error:
         raise WeightsMissing(str(error)) from error
-    if found is None or not (found.folder / EMA).is_file():
+    if checkpoint is None or not (checkpoint.folder / EMA).is_file():
         raise WeightsMissing(
             f"{where} holds no checkpoint; give a run folder of `qamdt-train fit`, one of its "
             f"checkpoint folders, or a .safetensors file written by qamdt-train"
         )
-    return found.folder / EMA
+    return checkpoint.folder / EMA
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -180,7 +180,7 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _remove(folder: Path) -> None:
-    """Delete a checkpoint: first its name, so that no half of it is ever taken for whole."""
+    """Delete a checkpoint: first its name, so that no half of it is ever taken for all of it."""
     gone = folder.with_name(f".gone-{folder.name}")
     folder.replace(gone)
     shutil.rmtree(gone)

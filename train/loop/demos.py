@@ -1,4 +1,4 @@
-"""Demos: the same prompts and seeds at several quality levels, from the mean of the weights.
+"""Demos: the same prompts and seeds at several quality levels, from the EMA weights.
 
 RUN/demos/step-00010000.safetensors    latents [n, C, T, F] as the codec made them (not scaled),
                                        and in the header the prompt, level and seed of each
@@ -6,7 +6,6 @@ RUN/demos/step-00010000.safetensors    latents [n, C, T, F] as the codec made th
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,19 +15,13 @@ from safetensors.torch import save
 
 from ...pipeline.dataset import write_atomically
 from ..data.text_states import NULL_TEXT, StoredText, padded
+from ..diffusion.config import SampleConfig
 from ..diffusion.objective import Objective
-from ..diffusion.solvers import SampleConfig, sample
+from ..diffusion.solvers import sample, with_fitting_solver
 from ..network.model import QAMDT
 
 
-def fitting(config: SampleConfig, objective: Objective) -> SampleConfig:
-    """The configuration with a solver that fits: flow has euler, and euler is flow's alone."""
-    if objective.is_flow == (config.solver == "euler"):
-        return config
-    return dataclasses.replace(config, solver="euler" if objective.is_flow else "ddim")
-
-
-def generate(
+def sample_prompts(
     network: QAMDT,
     objective: Objective,
     texts: StoredText,
@@ -42,17 +35,17 @@ def generate(
 ) -> torch.Tensor:
     """float32 [n, C, T, F] on the CPU, a latent for each prompt, level and seed, as trained (scaled).
 
-    negative: the prompt of guidance's second answer. Raises StoreError for a prompt without stored
+    negative: the prompt of guidance's second prediction. Raises StoreError for a prompt without stored
     states.
     """
     text, text_mask = (part.to(device) for part in padded([texts.states(p) for p in prompts]))
     null, null_mask = (part.to(device) for part in padded([texts.states(negative)]))
     quality = torch.tensor(levels, dtype=torch.float32, device=device)
-    made = sample(
-        network, objective, text, text_mask, quality, fitting(config, objective), seeds, null,
-        null_mask, low_quality,
+    latents = sample(
+        network, objective, text, text_mask, quality, with_fitting_solver(config, objective),
+        seeds, null, null_mask, low_quality,
     )  # fmt: skip
-    return made.float().cpu()
+    return latents.float().cpu()
 
 
 def write_latents(
@@ -65,10 +58,10 @@ def write_latents(
     **about: object,
 ) -> None:
     """Generated latents [n, C, T, F] divided by the set's scale, and what each one is."""
-    made = [
+    each = [
         {"prompt": p, "quality": q, "seed": s}
         for p, q, s in zip(prompts, levels, seeds, strict=True)
     ]
-    told = {"made": made, "scale": scale, **about}
-    header = {key: json.dumps(value) for key, value in told.items()}
+    content = {"made": each, "scale": scale, **about}
+    header = {key: json.dumps(value) for key, value in content.items()}
     write_atomically(path, save({"latents": (latents / scale).contiguous()}, header))

@@ -13,7 +13,7 @@ from ..config import FitConfig
 from ..network.model import QAMDT
 
 
-class Processes:
+class Distributed:
     """One process, or one of many under `accelerate launch`. world: their number; rank: 0, 1, ..."""
 
     def __init__(self, config: FitConfig) -> None:
@@ -24,7 +24,7 @@ class Processes:
             torch.set_num_threads(config.threads)
         if config.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("device = 'cuda': torch finds no GPU; use auto or cpu")
-        # unmasked steps do not use the side block, and no step uses every part of the ladder
+        # unmasked steps do not use the side block, and no step uses every quality level
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
         self._accelerator = Accelerator(cpu=config.device == "cpu", kwargs_handlers=[unused])
         if self._accelerator.distributed_type == "FSDP" and not self._accelerator.is_fsdp2:
@@ -32,11 +32,11 @@ class Processes:
         self.device = self._accelerator.device
         self.rank = self._accelerator.process_index
         self.world = self._accelerator.num_processes
-        self.first = self._accelerator.is_main_process
+        self.is_main = self._accelerator.is_main_process
         self.precision = _precision(config.precision, self.device)
 
     @property
-    def named(self) -> str:
+    def description(self) -> str:
         """Processes, device and precision, in words."""
         device = "cpu"
         if self.device.type == "cuda":
@@ -65,9 +65,9 @@ class Processes:
     def backward(self, loss: torch.Tensor) -> None:
         self._accelerator.backward(loss)
 
-    def clip(self, wrapped: Any, most: float) -> torch.Tensor:
-        """Clip the gradient's norm to `most` (0 does not clip); returns what it was."""
-        norm = self._accelerator.clip_grad_norm_(wrapped.parameters(), most or float("inf"))
+    def clip_grad_norm(self, wrapped: Any, largest: float) -> torch.Tensor:
+        """Clip the gradient's norm to `largest` (0 does not clip); returns what it was."""
+        norm = self._accelerator.clip_grad_norm_(wrapped.parameters(), largest or float("inf"))
         return cast(torch.Tensor, getattr(norm, "full_tensor", lambda: norm)())
 
     def mean(self, number: torch.Tensor) -> float:
@@ -76,19 +76,19 @@ class Processes:
             return float(number)
         return float(cast(torch.Tensor, self._accelerator.reduce(number, "mean")))
 
-    def any(self, here: bool) -> bool:
+    def any(self, local: bool) -> bool:
         """Whether it is so in any process."""
-        return self.mean(torch.tensor(float(here), device=self.device)) > 0
+        return self.mean(torch.tensor(float(local), device=self.device)) > 0
 
     def wait(self) -> None:
         """Until all processes are here."""
         self._accelerator.wait_for_everyone()
 
 
-def _precision(asked: str, device: torch.device) -> str:
+def _precision(wish: str, device: torch.device) -> str:
     able = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if asked == "auto":
+    if wish == "auto":
         return "bf16" if device.type == "cuda" and able else "fp32"
-    if asked == "bf16" and not able:
+    if wish == "bf16" and not able:
         raise ConfigError("precision = 'bf16': this GPU has no bf16 arithmetic; use fp32")
-    return asked
+    return wish

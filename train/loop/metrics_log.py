@@ -1,9 +1,9 @@
-"""What a run tells: lines of JSON, TensorBoard, and Weights & Biases where it is asked for.
+"""The metrics of a run: lines of JSON, TensorBoard, and Weights & Biases where it is configured.
 
     RUN/log.jsonl       {"step": 50, "loss": 0.91, ...}, a line a log
     RUN/tensorboard/    the same as curves, and demos as images
 
-A run that is resumed from step n first takes out what an ended run told of later steps.
+A run that is resumed from step n first takes out what an ended run logged of later steps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOG = "log.jsonl"
 
 
 class MetricsLog:
-    """Writes nothing where `active` is false (all processes but the first)."""
+    """Writes nothing where `active` is false (all processes but the main one)."""
 
     def __init__(
         self, run: Path, watch: WatchConfig, step: int, settings: Mapping[str, Any], active: bool
@@ -34,7 +34,7 @@ class MetricsLog:
         self._wandb: Any = None
         if not active:
             return
-        forget_after(self._path, step)
+        drop_after(self._path, step)
         if watch.tensorboard:
             self._board = _tensorboard(run / "tensorboard", step)
         if watch.wandb:
@@ -66,7 +66,7 @@ class MetricsLog:
             self._wandb.finish()
 
 
-def forget_after(path: Path, step: int) -> None:
+def drop_after(path: Path, step: int) -> None:
     """Take lines of later steps out of a log, and a last line that was cut off."""
     if not path.exists():
         return

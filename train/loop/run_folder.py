@@ -13,15 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from ...pipeline.dataset import write_atomically
 from ...schemas.errors import ConfigError, DatasetBusy
-from ...schemas.settings import to_toml
-from ..config import Config, differences, from_plain
+from ..config import Config, differences, from_plain, training_sections
 from .checkpoint import Checkpoint, latest
 
 
 @contextmanager
-def held(run: Path) -> Iterator[None]:
+def locked(run: Path) -> Iterator[None]:
     """Hold the folder for one run. Raises DatasetBusy where another run holds it."""
     run.mkdir(parents=True, exist_ok=True)
     with open(run / ".lock", "w") as lock:
@@ -32,32 +33,32 @@ def held(run: Path) -> Iterator[None]:
         yield
 
 
-def where_it_ended(run: Path, config: Config, world: int, digest: str) -> Checkpoint | None:
+def checkpoint_to_resume(run: Path, config: Config, world: int, digest: str) -> Checkpoint | None:
     """The checkpoint to go on from; None for a new run.
 
     world: processes. digest: of what is trained on. Raises ConfigError where the checkpoint was made
     with other settings, data or processes, naming each difference.
     """
-    found = latest(run)
-    if found is None:
+    checkpoint = latest(run)
+    if checkpoint is None:
         return None
-    state = found.state
-    told = differences(config_of(state["config"]), config)
+    state = checkpoint.state
+    lines = differences(config_of(state["config"]), config)
     if state["world"] != world:
-        told.append(f"processes: {state['world']} -> {world}")
+        lines.append(f"processes: {state['world']} -> {world}")
     if state["data"] != digest:
-        told.append("the data set: its clips, levels, prompts, split or latents are not the same")
-    if told:
+        lines.append("the data set: its clips, levels, prompts, split or latents are not the same")
+    if lines:
         raise ConfigError(
-            f"{run} is at step {found.step} of a run that differs: {'; '.join(told)}. Give it the "
+            f"{run} is at step {checkpoint.step} of a run that differs: {'; '.join(lines)}. Give it the "
             "same settings, data and processes, or a new run folder"
         )
-    return found
+    return checkpoint
 
 
 def write_config(run: Path, config: Config) -> None:
     """Write the settings beside the checkpoints, for people and for `--config`."""
-    write_atomically(run / "config.toml", to_toml(config).encode())
+    write_atomically(run / "config.toml", tomli_w.dumps(training_sections(config)).encode())
 
 
 def config_of(plain: dict[str, Any]) -> Config:

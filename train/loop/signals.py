@@ -13,7 +13,7 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stop:
+class SignalHandler:
     """Notes the first signal instead of ending the process. Use as a context manager.
 
     number: the signal that came, or None. Outside the main thread nothing is changed.
@@ -23,7 +23,7 @@ class Stop:
         self.number: int | None = None
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Stop:
+    def __enter__(self) -> SignalHandler:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 self._before[number] = signal.signal(number, self._note)

@@ -1,7 +1,11 @@
-"""Weights, their mean and AdamW's moments as plain whole tensors by name, and back again.
+"""State dicts of weights, their EMA and AdamW: full plain tensors by name, and back again.
 
 One form on disk for one process, DDP and FSDP2: a sharded tensor (DTensor) is gathered to be saved
-and cut again to be loaded, so that a checkpoint does not know how it was trained.
+and distributed again to be loaded, so that a checkpoint does not depend on how it was trained.
+
+torch.distributed.checkpoint.state_dict does not serve for AdamW: it refuses a state in which a weight
+has no moments (one that had no gradient yet: the side block while nothing is masked), or, told not to
+be strict, gives it moments of zero after one step. A resumed run would not be the uninterrupted one.
 """
 
 from __future__ import annotations
@@ -18,22 +22,22 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's, a tensor each
 Tensors = dict[str, torch.Tensor]
 
 
-def weights_of(network: nn.Module) -> Tensors:
+def model_state(network: nn.Module) -> Tensors:
     """Parameters and stored buffers."""
-    return {name: whole(tensor) for name, tensor in network.state_dict().items()}
+    return {name: gathered(tensor) for name, tensor in network.state_dict().items()}
 
 
-def mean_of(network: nn.Module, ema: Ema) -> Tensors:
-    """The mean of the parameters, and the network's stored buffers: a whole state dict."""
+def ema_state(network: nn.Module, ema: Ema) -> Tensors:
+    """The EMA of the parameters, and the network's stored buffers: a full state dict."""
     parameters = dict(network.named_parameters())
-    buffers = {k: whole(v) for k, v in network.state_dict().items() if k not in parameters}
-    return {**{name: whole(tensor) for name, tensor in ema.mean.items()}, **buffers}
+    buffers = {k: gathered(v) for k, v in network.state_dict().items() if k not in parameters}
+    return {**{name: gathered(tensor) for name, tensor in ema.average.items()}, **buffers}
 
 
-def moments_of(network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
+def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
     """AdamW's state, as `<moment>.<name of the weight>`."""
     return {
-        f"{moment}.{name}": whole(optimizer.state[weight][moment])
+        f"{moment}.{name}": gathered(optimizer.state[weight][moment])
         for name, weight in network.named_parameters()
         if weight in optimizer.state
         for moment in MOMENTS
@@ -41,8 +45,8 @@ def moments_of(network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
 
 
 @torch.no_grad()
-def put_weights(network: nn.Module, saved: Mapping[str, torch.Tensor]) -> None:
-    """Load a state dict of whole tensors. Raises StoreError where names or shapes differ."""
+def load_model_state(network: nn.Module, saved: Mapping[str, torch.Tensor]) -> None:
+    """Load a full state dict. Raises StoreError where names or shapes differ."""
     own = network.state_dict()
     if set(own) != set(saved):
         raise StoreError(f"weights of another network: {sorted(set(own) ^ set(saved))[:4]} differ")
@@ -51,19 +55,19 @@ def put_weights(network: nn.Module, saved: Mapping[str, torch.Tensor]) -> None:
             raise StoreError(
                 f"weight {name}: {tuple(saved[name].shape)} in the file, {tuple(tensor.shape)} here"
             )
-        tensor.copy_(cut(saved[name], tensor))
+        tensor.copy_(placed_like(saved[name], tensor))
 
 
-def put_mean(
+def load_ema_state(
     network: nn.Module, ema: Ema, saved: Mapping[str, torch.Tensor], weight: float
 ) -> None:
-    """Load the mean of the weights. weight: the sum of its terms (see ema.py)."""
+    """Load the EMA. weight: the sum of its terms (see ema.py). Raises ConfigError."""
     names = {name for name, _ in network.named_parameters()}
-    mean = {k: cut(v, ema.mean[k]) for k, v in saved.items() if k in names}
-    ema.load(mean, weight)
+    average = {k: placed_like(v, ema.average[k]) for k, v in saved.items() if k in names}
+    ema.load(average, weight)
 
 
-def put_moments(
+def load_optimizer_state(
     network: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, torch.Tensor]
 ) -> None:
     """Load AdamW's state. Raises ConfigError where a moment of a weight is missing."""
@@ -72,22 +76,22 @@ def put_moments(
         if not any(key in saved for key in keys):
             continue
         if not all(key in saved for key in keys):
-            raise ConfigError(f"the optimiser's state of {name} is not whole")
+            raise ConfigError(f"the optimiser's state of {name} is incomplete")
         step, *moments = (saved[key] for key in keys)
         optimizer.state[weight] = {
             "step": step.clone(),
-            **{k: cut(v, weight) for k, v in zip(MOMENTS[1:], moments, strict=True)},
+            **{k: placed_like(v, weight) for k, v in zip(MOMENTS[1:], moments, strict=True)},
         }
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
+def gathered(tensor: torch.Tensor) -> torch.Tensor:
     """A plain tensor of what may be sharded (a call for all processes together)."""
     from torch.distributed.tensor import DTensor
 
     return tensor.full_tensor().detach() if isinstance(tensor, DTensor) else tensor.detach()
 
 
-def cut(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def placed_like(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """A copy of `tensor`, placed and sharded as `like` is."""
     from torch.distributed.tensor import DTensor, distribute_tensor
 

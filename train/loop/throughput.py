@@ -2,7 +2,7 @@
 
 MFU is the network's own FLOPs (the analytic count of flops.py, recomputed blocks not counted) over the
 device's peak: `--peak-tflops`, or the dense bf16 peak of a GPU known by name. On a CPU, or for a GPU
-that is not known, FLOP/s alone is said.
+that is not known, FLOP/s alone is shown.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ import sys
 import time
 
 import torch
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from ..config import Config
 from ..network.flops import flops
@@ -27,7 +34,7 @@ def peak_of(name: str) -> float | None:
     return next((peak for part, peak in PEAKS_TFLOPS.items() if part in name), None)
 
 
-class Speed:
+class Throughput:
     """Counts steps and their FLOPs since the last line of the log.
 
     Clips a second are of all `world` processes, FLOP/s and MFU of this one's device.
@@ -40,11 +47,14 @@ class Speed:
         self._peak = config.watch.peak_tflops
         if self._peak is None and torch.cuda.is_available():
             self._peak = peak_of(torch.cuda.get_device_name())
-        bar = not quiet and sys.stderr.isatty()
-        self._bar = tqdm(
-            total=end, initial=first_step, unit="step", disable=not bar, dynamic_ncols=True,
-            smoothing=0.05,
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("step"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(),
+            console=console, disable=quiet or not (console.is_terminal or console.is_jupyter),
+            redirect_stdout=False, redirect_stderr=False,
         )  # fmt: skip
+        self._task = self._bar.add_task("", total=end, completed=first_step)
+        self._bar.start()
         self._began = time.perf_counter()
         self._steps, self._flops, self._bad = 0, 0.0, 0
         self._last: dict[str, float] = {}
@@ -54,55 +64,58 @@ class Speed:
         self._step, self._steps = self._step + 1, self._steps + 1
         self._flops += self._clips * flops_a_clip(self._config, text_tokens, masked)
         self._bad += bad
-        self._bar.update()
+        self._bar.update(self._task, advance=1)
 
-    def numbers(self, loss: float, norm: float, epochs: float) -> dict[str, float]:
+    def metrics(self, loss: float, norm: float, epochs: float) -> dict[str, float]:
         """What the log holds of the steps since the last call; begins to count anew."""
         seconds = max(time.perf_counter() - self._began, 1e-9)
         rate = self._flops / seconds
-        found = {
+        numbers = {
             "loss": loss, "gradient_norm": norm, "epoch": epochs,
             "clips_a_second": self._world * self._clips * self._steps / seconds,
             "steps_a_second": self._steps / seconds, "tflops": rate / 1e12,
             "clips_replaced": float(self._bad),
         }  # fmt: skip
         if self._peak:
-            found["mfu"] = rate / (self._peak * 1e12)
+            numbers["mfu"] = rate / (self._peak * 1e12)
         self._began, self._steps, self._flops = time.perf_counter(), 0, 0.0
-        self._last = found
-        return found
+        self._last = numbers
+        return numbers
 
-    def sentence(self) -> str:
-        """The last numbers in a line."""
+    def summary(self) -> str:
+        """The last metrics in a line."""
         n = self._last
         left = (self._end - self._step) / max(n["steps_a_second"], 1e-9)
-        told = f"MFU {n['mfu']:.1%}" if "mfu" in n else f"{n['tflops'] * 1000:.1f} GFLOP/s"
+        rate = f"MFU {n['mfu']:.1%}" if "mfu" in n else f"{n['tflops'] * 1000:.1f} GFLOP/s"
         bad = f", {self._bad} clips replaced" if self._bad else ""
         return (
             f"step {self._step}/{self._end}: loss {n['loss']:.4f}, norm {n['gradient_norm']:.2f},"
-            f" epoch {n['epoch']:.2f}, {n['clips_a_second']:.1f} clips/s, {told},"
+            f" epoch {n['epoch']:.2f}, {n['clips_a_second']:.1f} clips/s, {rate},"
             f" {_duration(left)} left{bad}"
         )
 
     def log(self, line: str) -> None:
         """A line that does not break the bar."""
-        if not self._quiet:
-            tqdm.write(line, file=sys.stdout)
-            sys.stdout.flush()
+        if self._quiet:
+            return
+        if not self._bar.disable and (sys.stdout.isatty() or self._bar.console.is_jupyter):
+            self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        else:
+            print(line, flush=True)
 
     def close(self) -> None:
-        self._bar.close()
+        self._bar.stop()
 
 
 def flops_a_clip(config: Config, text_tokens: int, masked: bool) -> float:
     """FLOPs of training on one clip, forward and backward; the mean ratio where it is masked."""
     masking = config.masking
     gamma = (masking.mask_low + masking.mask_high) / 2
-    whole = flops(config.model, text_tokens, 0.0).step
+    full = flops(config.model, text_tokens, 0.0).step
     if not masked:
-        return whole
+        return full
     part = flops(config.model, text_tokens, gamma).step
-    return part + whole if masking.masking == "masked+full" else part
+    return part + full if masking.masking == "masked+full" else part
 
 
 def _duration(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """The loss at fixed t on a validation split: same clips, same noise, same t, every time.
 
-Training losses swing with the t that were drawn; these do not, and one t can be watched by itself
+Training losses swing with the t of the step; these do not, and one t can be watched by itself
 (stable-audio-tools does the same). Nothing is masked or dropped: the network is measured as it is
 sampled from.
 """
@@ -17,7 +17,7 @@ from ..data.text_states import padded
 from ..data.training_set import TrainingSet
 from ..diffusion.objective import STEPS, Objective
 
-VALIDATION = 5  # stream of chance
+VALIDATION = 5  # stream of randomness
 
 
 def fixed_times(count: int) -> list[int]:
@@ -29,23 +29,25 @@ def fixed_times(count: int) -> list[int]:
 def losses_at(
     network: torch.nn.Module,
     objective: Objective,
-    folder: TrainingSet,
+    training_set: TrainingSet,
     clips: np.ndarray,
     times: Sequence[int],
     batch_size: int,
     seed: int,
     device: torch.device,
 ) -> dict[int, float]:
-    """The mean loss over `clips` (indices of `folder`) at each of `times`."""
+    """The mean loss over `clips` (indices of `training_set`) at each of `times`."""
     sums = dict.fromkeys(times, 0.0)
     for at in range(0, len(clips), batch_size):
         block = [int(k) for k in clips[at : at + batch_size]]
-        clean = torch.stack([folder.latent(k) for k in block]).to(device)
+        clean = torch.stack([training_set.latent(k) for k in block]).to(device)
         noise = torch.stack(
-            [torch.randn(folder.shape, generator=seeded(seed, VALIDATION, k)) for k in block]
+            [torch.randn(training_set.shape, generator=seeded(seed, VALIDATION, k)) for k in block]
         ).to(device)
-        text, text_mask = (part.to(device) for part in padded([folder.text(k) for k in block]))
-        quality = torch.tensor([folder.quality(k) for k in block], device=device)
+        text, text_mask = (
+            part.to(device) for part in padded([training_set.text(k) for k in block])
+        )
+        quality = torch.tensor([training_set.quality(k) for k in block], device=device)
         for time in times:
             t = torch.full((len(block),), float(time), device=device)
             output = network(objective.noised(clean, noise, t), t, text, text_mask, quality)

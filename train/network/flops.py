@@ -64,14 +64,14 @@ def flops(config: ModelConfig, text_tokens: int = 64, gamma: float = 0.0) -> Flo
     return Flops(float(total))
 
 
-def _block(config: ModelConfig, n_queries: int, heard: int, text: int, skip: bool = False) -> int:
-    """A block where `asking` of the `heard` tokens ask."""
+def _block(config: ModelConfig, n_queries: int, n_keys: int, text: int, skip: bool = False) -> int:
+    """A block in which `n_queries` of the `n_keys` tokens are queries."""
     d = config.width
-    products = (n_queries + 2 * heard) * d * d + n_queries * d * d  # q, k, v, out
+    products = (n_queries + 2 * n_keys) * d * d + n_queries * d * d  # q, k, v, out
     products += 2 * n_queries * d * d + 2 * text * d * d  # cross: q, out; k, v
     products += n_queries * d * config.inner * (3 if config.ffn == "swiglu" else 2)
     products += 2 * n_queries * d * d * skip
-    attention = 2 * n_queries * d * (heard + text)  # scores, and their mean of values
+    attention = 2 * n_queries * d * (n_keys + text)  # scores, and their mean of values
     return 2 * (products + attention)
 
 
@@ -84,7 +84,7 @@ def memory(
     masked = masked_count(p, gamma)
     seen, every = 1 + p - masked, 1 + p
     inside = 0 if lean else config.inner * (2 if config.ffn == "swiglu" else 1)
-    # input, q, k, v, heard, out | cross q and heard | feed-forward's input, inside and out
+    # input, q, k, v, attended, out | cross q and attended | feed-forward's input, inside and out
     block = 10 * d + inside
     numbers = config.encoder_depth * seen * block + config.encoder_depth // 2 * seen * d
     numbers += config.decoder_depth * every * (block + d)

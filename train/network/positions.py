@@ -22,17 +22,17 @@ def grid_positions(grid: tuple[int, int]) -> Tensor:
 def rotary_angles(positions: Tensor, head_width: int, base: float) -> Tensor:
     """The angle of every pair of a head, [P, d/2], for positions [P, 2].
 
-    RoFormer (arXiv 2104.09864, eq. 15) on each axis alone: of the d/2 pairs the first half turns by
-    time, the second by frequency, pair i of an axis by position x base^(-2i / (d/2)).
+    RoFormer (arXiv 2104.09864, eq. 15) on each axis alone: of the d/2 pairs the first half is
+    rotated by time, the second by frequency, pair i of an axis by position x base^(-2i / (d/2)).
     """
     pairs = head_width // 4  # of one axis
     steps = torch.arange(pairs, dtype=torch.float64) * 2 / (head_width // 2)
-    speed = base**-steps
-    return (positions.double()[:, :, None] * speed).flatten(1)
+    frequencies = base**-steps
+    return (positions.double()[:, :, None] * frequencies).flatten(1)
 
 
 def rotary_table(config: ModelConfig) -> Tensor:
-    """cos and sin, float32 [2, 1 + P, d/2]. Row 0 is the quality token's, which does not turn."""
+    """cos and sin, float32 [2, 1 + P, d/2]. Row 0 is the quality token's, which is not rotated."""
     angles = rotary_angles(grid_positions(config.grid), config.head_width, config.rope_base)
     angles = torch.cat([torch.zeros_like(angles[:1]), angles])
     return torch.stack([angles.cos(), angles.sin()]).float()
@@ -91,7 +91,7 @@ def _tables(x: Tensor, rotary: Tensor | None) -> tuple[Tensor, Tensor]:
 def rotate(x: Tensor, scale: Tensor | None, rotary: Tensor | None, eps: float = 1e-6) -> Tensor:
     """Queries or keys [B, N, H, d], RMS-normalised if there is a scale [d], rotated if there are angles.
 
-    Pair (i, i + d/2) turns by the angle of rotary [2, B or 1, N, d/2]: (a cos - b sin, b cos + a sin).
+    Pair (i, i + d/2) is rotated by the angle of rotary [2, B or 1, N, d/2]: (a cos - b sin, b cos + a sin).
     """
     if not torch.compiler.is_compiling():
         return _Rotation.apply(x, scale, rotary, eps)
@@ -109,11 +109,11 @@ def sincos_table(config: ModelConfig) -> Tensor:
     """
     time, band = grid_positions(config.grid).double().unbind(1)
     span = config.frames // config.patch_frames * 2
-    speed = SINCOS_BASE ** -(
+    frequencies = SINCOS_BASE ** -(
         torch.arange(config.width // 4, dtype=torch.float64) / (config.width // 4)
     )
     halves = []
     for place, count in ((band, config.grid[1]), (time, config.grid[0])):
-        angles = (place * span / count)[:, None] * speed
+        angles = (place * span / count)[:, None] * frequencies
         halves += [angles.sin(), angles.cos()]
     return torch.cat(halves, 1).float()

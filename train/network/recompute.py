@@ -1,13 +1,13 @@
 """Cheap parts computed again in the backward pass instead of kept: norms, activations, rotations.
 
 A product keeps its input for the gradient of its weight. Where that input is a norm or an activation
-of something that is kept anyway, keeping it is waste: half of what a block keeps. Here it is made again
-when the gradient asks for it; no product and no attention is computed twice, but where `lean` says so.
+of something that is kept anyway, keeping it is waste: half of what a block keeps. Here it is
+recomputed when the gradient needs it; no product and no attention is computed twice, but under `lean`.
 
-    with made_again(modulated, x, shift, scale) as m:   # m = modulated(x, shift, scale)
+    with recomputed(modulated, x, shift, scale) as m:   # m = modulated(x, shift, scale)
         y = linear(m)                                   # keeps x, shift and scale, not m
 
-What is made again has the same bits. torch.compile decides such things itself: under it nothing is done.
+What is recomputed has the same bits. torch.compile decides such things itself: under it nothing is done.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-Made = Tensor | tuple[Tensor, ...]
+Outputs = Tensor | tuple[Tensor, ...]
 
 
-class _Place(NamedTuple):
-    """What is kept in place of a tensor: which output it was, and its view of it."""
+class _Saved(NamedTuple):
+    """What is saved in place of a tensor: which output it was, and its view of it."""
 
     output: int
     size: torch.Size
@@ -32,9 +32,9 @@ class _Place(NamedTuple):
 
 
 class _Recipe:
-    """How to make the outputs again, and the graph of the second making, until its gradient is taken."""
+    """How to compute the outputs again, and the graph of that, until its gradient is taken."""
 
-    def __init__(self, function: Callable[..., Made], inputs: tuple[Tensor | None, ...]) -> None:
+    def __init__(self, function: Callable[..., Outputs], inputs: tuple[Tensor | None, ...]) -> None:
         self.function = function
         self.inputs: list[Tensor | None] | None = [
             None if t is None else t.detach().requires_grad_(t.requires_grad) for t in inputs
@@ -44,7 +44,7 @@ class _Recipe:
             device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
         )
         self.outputs: tuple[Tensor, ...] | None = None
-        self.places: dict[int, int] = {}  # address of the first making -> number of the output
+        self.places: dict[int, int] = {}  # address of the first computation -> number of the output
 
     def again(self) -> tuple[Tensor, ...]:
         if self.inputs is None:
@@ -54,20 +54,20 @@ class _Recipe:
                 self.outputs = _as_tuple(self.function(*self.inputs))
         return self.outputs
 
-    def pack(self, tensor: Tensor) -> Tensor | _Place:
+    def pack(self, tensor: Tensor) -> Tensor | _Saved:
         number = self.places.get(tensor.untyped_storage().data_ptr())
         if number is None:
             return tensor
-        return _Place(number, tensor.size(), tensor.stride(), tensor.storage_offset())
+        return _Saved(number, tensor.size(), tensor.stride(), tensor.storage_offset())
 
-    def unpack(self, kept: Tensor | _Place) -> Tensor:
-        if isinstance(kept, Tensor):
-            return kept
-        made = self.again()[kept.output].detach()
-        return made.as_strided(kept.size, kept.stride, kept.offset)
+    def unpack(self, saved: Tensor | _Saved) -> Tensor:
+        if isinstance(saved, Tensor):
+            return saved
+        output = self.again()[saved.output].detach()
+        return output.as_strided(saved.size, saved.stride, saved.offset)
 
 
-class _Made(torch.autograd.Function):
+class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, recipe: _Recipe, *inputs: Tensor | None) -> tuple[Tensor, ...]:
         ctx.recipe = recipe
@@ -77,28 +77,30 @@ class _Made(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         recipe: _Recipe = ctx.recipe
         outputs, inputs = recipe.again(), recipe.inputs or []
-        n_queries = [t for t in inputs if t is not None and t.requires_grad]
-        found = iter(torch.autograd.grad(outputs, n_queries, grads))
+        needed = [t for t in inputs if t is not None and t.requires_grad]
+        input_grads = iter(torch.autograd.grad(outputs, needed, grads))
         recipe.inputs = recipe.outputs = None
-        return None, *(next(found) if t is not None and t.requires_grad else None for t in inputs)
+        return None, *(
+            next(input_grads) if t is not None and t.requires_grad else None for t in inputs
+        )
 
 
 @contextmanager
-def recomputed(function: Callable[..., Made], *inputs: Tensor | None) -> Iterator[Any]:
+def recomputed(function: Callable[..., Outputs], *inputs: Tensor | None) -> Iterator[Any]:
     """`function(*inputs)`; what is computed from it inside the context keeps the inputs instead.
 
     `function` is pure, all tensors that it uses are inputs, and its outputs are new tensors.
     """
-    wanted = any(t is not None and t.requires_grad for t in inputs)
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled() or not wanted:
+    differentiable = any(t is not None and t.requires_grad for t in inputs)
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled() or not differentiable:
         yield function(*inputs)
         return
     recipe = _Recipe(function, inputs)
-    made = _Made.apply(recipe, *inputs)
-    recipe.places = {t.untyped_storage().data_ptr(): i for i, t in enumerate(made)}
+    outputs = _Recomputed.apply(recipe, *inputs)
+    recipe.places = {t.untyped_storage().data_ptr(): i for i, t in enumerate(outputs)}
     with torch.autograd.graph.saved_tensors_hooks(recipe.pack, recipe.unpack):
-        yield made if len(made) > 1 else made[0]
+        yield outputs if len(outputs) > 1 else outputs[0]
 
 
-def _as_tuple(made: Made) -> tuple[Tensor, ...]:
-    return made if isinstance(made, tuple) else (made,)
+def _as_tuple(outputs: Outputs) -> tuple[Tensor, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)

@@ -55,13 +55,13 @@ class _Attention(nn.Module):
 
 
 class _BlockDiagonalMask:
-    """Queries of one sample hear the keys of that sample: [sum N, sum S], True = heard."""
+    """Queries of one sample attend to its own keys: [sum N, sum S], True = attended."""
 
     @staticmethod
     def from_seqlens(queries: list[int], keys: list[int]) -> Tensor:
-        asks = torch.arange(len(queries)).repeat_interleave(torch.tensor(queries))
-        hears = torch.arange(len(keys)).repeat_interleave(torch.tensor(keys))
-        return asks[:, None] == hears
+        query_sample = torch.arange(len(queries)).repeat_interleave(torch.tensor(queries))
+        key_sample = torch.arange(len(keys)).repeat_interleave(torch.tensor(keys))
+        return query_sample[:, None] == key_sample
 
 
 def _attend(attention: str) -> Callable[..., Tensor]:

@@ -47,7 +47,7 @@ def import_released(
 
     path     .safetensors, or a pickle (.pt, .ckpt) that holds tensors and plain values alone
     heads    attention heads, which weights do not tell
-    ema      take the mean of the weights instead of the last ones
+    ema      take the EMA of the weights instead of the last ones
 
     Raises WeightsMissing (no file), ModelError (not this class, or a part is missing) and ConfigError.
     """
@@ -81,22 +81,22 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 def _of_class(state: dict[str, Tensor], path: Path, ema: bool) -> dict[str, Tensor]:
     """The tensors of the network, by the names that the class gives them."""
-    found = [name for name in state if name.endswith(MARK)]
-    if len(found) != 1:
+    marks = [name for name in state if name.endswith(MARK)]
+    if len(marks) != 1:
         raise ModelError(
-            f"{path}: expected one tensor {MARK}, found {len(found)}; this is no checkpoint of "
+            f"{path}: expected one tensor {MARK}, found {len(marks)}; this is no checkpoint of "
             "PixArt_MDT_MOS_AS_TOKEN"
         )
-    prefix = found[0].removesuffix(MARK)
+    prefix = marks[0].removesuffix(MARK)
     network = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     if not ema:
         return network
     flat = "model_ema." + prefix.removeprefix("model.").replace(".", "")
-    means = {k: state.get(flat + k.replace(".", "")) for k in network if k != "pos_embed"}
-    missing = sorted(k for k, v in means.items() if v is None)
+    averages = {k: state.get(flat + k.replace(".", "")) for k in network if k != "pos_embed"}
+    missing = sorted(k for k, v in averages.items() if v is None)
     if missing:
-        raise ModelError(f"{path} has no mean of {', '.join(missing[:3])}; import without ema")
-    return network | {k: v for k, v in means.items() if v is not None}
+        raise ModelError(f"{path} has no EMA of {', '.join(missing[:3])}; import without ema")
+    return network | {k: v for k, v in averages.items() if v is not None}
 
 
 def config_of(state: Mapping[str, Tensor], heads: int = HEADS) -> ModelConfig:

@@ -100,7 +100,7 @@ def test_loss_is_per_sample_and_over_all_tokens() -> None:
 
 def draws(n: int, similarity: torch.Tensor | None = None, **config: object) -> torch.Tensor:
     o = Objective(ObjectiveConfig(**config))
-    return o.draw_times(n, torch.Generator().manual_seed(0), similarity)
+    return o.sample_times(n, torch.Generator().manual_seed(0), similarity)
 
 
 def test_uniform_times() -> None:

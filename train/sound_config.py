@@ -1,17 +1,13 @@
-"""The settings of `qamdt-train latents` and `generate`: what lies between sound and latents.
-
-Section `sample` is that of config.py: how a latent is generated.
-"""
+"""The settings of what lies between sound and latents: models, latents, generated sounds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ..pipeline.stage import RunConfig
 from ..schemas.settings import at_least, between, one_of, setting
-from .codec.base import POSTERIORS
-from .diffusion.solvers import SampleConfig
 
+DEVICES = ("auto", "cpu", "cuda")
+POSTERIORS = ("mean", "sample")
 FORMATS = ("wav", "flac")
 PREFIXES = ("auto", "none")
 
@@ -23,30 +19,27 @@ class ModelsConfig:
     codec: str = setting("embedded", "audio codec: embedded or diffusers@FOLDER")
     text_encoder: str = setting("embedded", "text encoder: embedded, t5@FOLDER or clap@FOLDER")
     match: str = setting("embedded", "audio-text match that ranks candidates, or clap@FOLDER")
-    device: str = setting("auto", "where models run", ("auto", "cpu", "cuda"))
+    device: str = setting("auto", "where models run", DEVICES)
 
     def __post_init__(self) -> None:
-        one_of("device", self.device, ("auto", "cpu", "cuda"))
+        one_of("device", self.device, DEVICES)
 
 
 @dataclass(frozen=True)
 class LatentsConfig:
-    """What is made of each clip and of each prompt."""
+    """What is made of each clip."""
 
     seconds: float = setting(10.24, "length of a latent; shorter clips are filled with silence")
     posterior: str = setting("mean", "of the autoencoder's posterior", POSTERIORS)
     kept_only: bool = setting(True, "only clips that the filter station kept")
-    quality_prefix: bool = setting(True, "put the quality prefix before the caption")
-    max_tokens: int = setting(128, "longest prompt in tokens, its prefix counted; the rest is cut")
 
     def __post_init__(self) -> None:
         one_of("posterior", self.posterior, POSTERIORS)
         at_least("seconds", self.seconds, 0.08)
-        at_least("max_tokens", self.max_tokens, 2)
 
 
 @dataclass(frozen=True)
-class MakeConfig:
+class GenerateConfig:
     """What is generated, and how it is written."""
 
     seconds: float = setting(10.0, "length of a clip; beyond a window, windows overlap")
@@ -54,7 +47,7 @@ class MakeConfig:
     n: int = setting(1, "candidates for each prompt, seeds rising from --seed")
     best: int | None = setting(None, "keep this many of them, by similarity to the prompt")
     negative: str = setting("", "negative prompt: what guidance leads away from")
-    low_quality: float = setting(1.0, "level of guidance's second answer; 0: not said")
+    low_quality: float = setting(1.0, "level of guidance's second prediction; 0: none")
     prefix: str = setting("auto", "quality prefix before the prompt: as trained, or none", PREFIXES)
     strength: float = setting(0.6, "with --init: share of the noise that is put on it, 0 to 1")
     batch: int = setting(4, "clips that the network makes at once")
@@ -70,14 +63,3 @@ class MakeConfig:
             at_least(name, getattr(self, name), 1)
         if self.best is not None:
             between("best", self.best, 1, self.n)
-
-
-@dataclass(frozen=True)
-class AudioConfig:
-    """All of them, a section each."""
-
-    models: ModelsConfig = field(default_factory=ModelsConfig)
-    latents: LatentsConfig = field(default_factory=LatentsConfig)
-    make: MakeConfig = field(default_factory=MakeConfig)
-    sample: SampleConfig = field(default_factory=SampleConfig)
-    run: RunConfig = field(default_factory=RunConfig)

@@ -1,4 +1,4 @@
-"""Which clips a step trains on: a stateful order that resume continues exactly.
+"""Which clips a step trains on, in which order: a state that resume continues exactly.
 
 An epoch is a shuffled list that holds clip i `expected[i]` times in the mean: floor or ceiling of it
 by systematic resampling (Kitagawa 1996), so that no clip is left to chance more than it must be.
@@ -22,7 +22,7 @@ from ...schemas.errors import ConfigError
 from ..config import DataConfig
 
 
-def expected_draws(data: DataConfig, levels: np.ndarray, pmos: np.ndarray) -> np.ndarray:
+def expected_counts(data: DataConfig, levels: np.ndarray, pmos: np.ndarray) -> np.ndarray:
     """How often each clip comes in an epoch, in the mean: float64 [n].
 
     levels: 1..5, 0 where unknown. pmos: NaN where unknown. Raises ConfigError where the rule needs
@@ -55,7 +55,7 @@ def epoch_order(expected: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     return rng.permutation(np.repeat(places, times))
 
 
-class Sampler:
+class DataOrder:
     """Gives every step its clips. `state` and `load_state` carry it over a resume."""
 
     def __init__(self, expected: np.ndarray, seed: int, count: int) -> None:
@@ -66,20 +66,20 @@ class Sampler:
         self.step = self._epoch = self._position = 0
         self._order = epoch_order(expected, seed, 0)
 
-    def take(self) -> np.ndarray:
+    def next_step(self) -> np.ndarray:
         """The clips of the next step: int64 [count]."""
-        taken: list[np.ndarray] = []
+        chunks: list[np.ndarray] = []
         missing = self._count
         while missing:
-            part = self._order[self._position : self._position + missing]
-            taken.append(part)
-            missing -= len(part)
-            self._position += len(part)
+            chunk = self._order[self._position : self._position + missing]
+            chunks.append(chunk)
+            missing -= len(chunk)
+            self._position += len(chunk)
             if self._position >= len(self._order):
                 self._epoch, self._position = self._epoch + 1, 0
                 self._order = epoch_order(self._expected, self._seed, self._epoch)
         self.step += 1
-        return np.concatenate(taken)
+        return np.concatenate(chunks)
 
     @property
     def epochs(self) -> float:
@@ -94,11 +94,11 @@ class Sampler:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on behind the last step of `state`. Raises ConfigError where it is of another order."""
-        mine = self.state()
+        own = self.state()
         for name in ("seed", "count", "clips"):
-            if state[name] != mine[name]:
+            if state[name] != own[name]:
                 raise ConfigError(
-                    f"the checkpoint's data order has {name} {state[name]}, this run {mine[name]}: "
+                    f"the checkpoint's data order has {name} {state[name]}, this run {own[name]}: "
                     "it cannot be continued exactly; use the same data set, seed, batch size, "
                     "accumulation and number of processes, or begin a new run folder"
                 )
