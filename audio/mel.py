@@ -8,6 +8,10 @@ A wave of N samples is reflected by 432 at each end and not centred, so that it 
 too short is filled up as a wave (`fitted`), never as a mel. All of it is computed in float64: under
 a loud tone the bands far from it hold less than float32 can tell from rounding.
 
+On the CPU the rows of a batch are computed one by one (`row_by_row`), so that none depends on its
+batch: which kernel a BLAS, an FFT or a vectorised loop takes, and with it the last bits, follows
+from the size of the whole batch, and the phases of Griffin-Lim make much of a last bit.
+
 Source: AudioLDM (arXiv 2301.12503) as used by QA-MDT; the scale of Slaney, Auditory Toolbox, 1998;
 the way back: Lee and Seung 2001 for the magnitudes, Griffin and Lim 1984 with the momentum of
 Perraudin et al. 2013 for the phases.
@@ -15,6 +19,7 @@ Perraudin et al. 2013 for the phases.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -30,6 +35,13 @@ SILENCE = float(np.log(FLOOR))  # -11.513, the log-mel of nothing
 EDGE = (FFT - HOP) // 2  # samples reflected at each end
 LOUDEST = 0.5  # peak of a wave after `normalised`
 ITERATIONS, MOMENTUM = 32, 0.99
+
+
+def row_by_row(compute: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+    """`compute` of a batch [B, ...]; on the CPU of each row [1, ...] alone, in memory of its own."""
+    if batch.device.type != "cpu" or len(batch) < 2:
+        return compute(batch)
+    return torch.cat([compute(row[None].clone()) for row in batch])
 
 
 def normalised(wave: Tensor) -> Tensor:
@@ -57,6 +69,10 @@ def log_mel(wave: Tensor) -> Tensor:
         raise AudioError(
             f"waves of shape {tuple(wave.shape)} have no mel: expected [B, N], N at least {FFT}"
         )
+    return row_by_row(_log_mel, wave)
+
+
+def _log_mel(wave: Tensor) -> Tensor:
     mel = torch.einsum("bft,mf->btm", magnitude(wave), filterbank().to(wave.device))
     return mel.clamp_min(FLOOR).log().float()
 
@@ -91,7 +107,7 @@ def griffin_lim(magnitudes: Tensor, iterations: int = ITERATIONS) -> Tensor:
     """Waves float32 [B, 160 T] with about the magnitudes [B, 513, T] that `magnitude` gives.
 
     Phases start from zero: random ones gave no nearer mel and no better p-MOS, and would need a
-    seed. A wave does not depend on its batch.
+    seed.
     """
     from torchaudio.functional import griffinlim
 
@@ -105,7 +121,7 @@ def griffin_lim(magnitudes: Tensor, iterations: int = ITERATIONS) -> Tensor:
 
 def inverted(mel: Tensor, iterations: int = ITERATIONS) -> Tensor:
     """Waves float32 [B, 160 T] of log-mels [B, T, 64], by Griffin-Lim alone."""
-    return griffin_lim(magnitude_of_mel(mel), iterations)
+    return row_by_row(lambda row: griffin_lim(magnitude_of_mel(row), iterations), mel)
 
 
 @cache
