@@ -2,7 +2,7 @@
 #
 #   make curate                         the demo set, curated: funnel, rows, report
 #   make curate DATASET=/music OUT=out  the same for your folder or manifest
-#   make test                           the test suite (at most 12 minutes on 2 cores)
+#   make test                           the test suite (6 minutes on 2 cores)
 
 PYTHON   ?= python3
 VENV     ?= .venv
