@@ -9,6 +9,8 @@ logits, from which KL and IS are made. `style` is the name of the protocol whose
     clap@FOLDER        CLAP in Hugging Face's layout     laion@FILE   CLAP as LAION published it
     vggish@FILE        VGGish      panns@FILE   CNN14, with logits        (see their modules)
     wav2vec2@FOLDER    the mean over time of the last hidden layer (wav2vec 2.0, HuBERT, WavLM)
+
+Another kind comes from a plug-in of the role `embedder`; its class has the members of `Embedder`.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...models.ref import ModelRef, require_no_path, resolve
+from ...schemas.plugins import kinds
 from .cache import (
     MatchFeatures,
     PannsFeatures,
@@ -34,6 +37,7 @@ from .wav2vec2 import Wav2Vec2Embedder
 from .windows import Embedding, one_row
 
 RESAMPLER = "soxr HQ"
+MATCHER_KINDS = ("embedded", "tagtext", "clap", "laion")  # whose front ends are known here
 
 
 class Embedder(Protocol):
@@ -99,20 +103,22 @@ class MatchEmbedder:
 
     def __init__(self, where: str, device: str = "cpu", style: str = "native") -> None:
         """where: the whole reference of the model, such as `clap@/ckpt/music`."""
-        kinds = matcher_kinds()
-        kind = ModelRef.parse(where, kinds).kind
-        self._model: Any = resolve(where, kinds, device=device)
+        matchers = matcher_kinds()
+        kind = ModelRef.parse(where, matchers).kind
+        self._model: Any = resolve(where, matchers, device=device)
         self.model_id, self.digest = self._model.model_id, self._model.digest
         self._by_second = style == "fadtk" and kind in ("clap", "laion")
         small = kind in ("embedded", "tagtext")
-        self.front_end = {
+        self.front_end: dict[str, Any] = {
             "rate_hz": 16000 if small else 48000,
             "mono": "mean of channels",
             "window": "whole clip" if small else "10 s, evenly spread, a short clip is repeated",
             "pooling": "unit vector, one row a clip",
             "gain": "none",
         }
-        if self._by_second:
+        if kind not in MATCHER_KINDS:
+            self.front_end = {"window": "the model's own", "pooling": "unit vector, one row a clip"}
+        elif self._by_second:
             self.front_end |= {
                 "window": "10 s from each second on, zeros at the end",
                 "pooling": "unit vectors, one row a second",
@@ -173,15 +179,19 @@ TABLES: dict[str, type] = {
 
 
 def embedder_kinds() -> Mapping[str, Callable[..., Embedder]]:
-    """The kinds of the role `embedder`: each is called with (where, device=, style=)."""
-    return EMBEDDERS
+    """The kinds of the role `embedder`: each is called with (where, device=, style=).
+
+    Plug-ins of the role, and of the role `match`, whose audio side is an embedder, are among them.
+    """
+    known = kinds("embedder", EMBEDDERS)
+    return {kind: _matcher(kind) for kind in matcher_kinds() if kind not in known} | known
 
 
 def matcher_kinds() -> Mapping[str, Callable[..., Any]]:
     """The kinds of the role `match`."""
     from ...models.clap.kinds import MATCHERS
 
-    return MATCHERS
+    return kinds("match", MATCHERS)
 
 
 def open_embedder(ref: str, device: str, style: str) -> Embedder:

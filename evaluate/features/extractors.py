@@ -20,6 +20,7 @@ from ...pipeline.dataset import fingerprint
 from ...pipeline.job import Output
 from ...schemas.arrow import name_of
 from ...schemas.errors import AudioError, ModelError
+from ...schemas.plugins import kinds
 from ...schemas.tables import Pmos, Signal
 from .embedders import embedder_kinds, table_of
 
@@ -108,7 +109,7 @@ def pmos_kinds() -> Mapping[str, Callable[..., Any]]:
     """The kinds of the role `pmos`."""
     from ...models.pmos.base import KINDS
 
-    return KINDS
+    return kinds("pmos", KINDS)
 
 
 def output_of(extractor: Extractor) -> Output:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...models.ref import pick_device
+from ...models.ref import ModelRef, pick_device
 from ...pipeline.dataset import Dataset
 from ...pipeline.job import Job
 from ...pipeline.runner import run
@@ -17,6 +17,7 @@ from ..config import Config
 from ..data.prompts import Prompt, PromptFile, read_prompts
 from ..data.sets import ClipSet, Item, open_set
 from ..features.cache import CachedFeatures, read_back
+from ..features.embedders import matcher_kinds
 from ..features.extract import ExtractJob, text_id, text_job
 from ..features.extractors import (
     EmbedderExtractor,
@@ -134,9 +135,7 @@ def _as_embedder(ref: str) -> str:
     """An audio-text model's reference as the embedder that is its audio side."""
     if ref == "embedded":
         return "clap-mini"
-    if ref.partition("@")[0] not in ("clap", "laion", "clap-mini", "tagtext"):
-        raise ConfigError(f"clap = {ref!r}: expected embedded, tagtext, clap@FOLDER or laion@FILE")
-    return ref
+    return str(ModelRef.parse(ref, matcher_kinds()))
 
 
 def extract(inputs: Inputs, config: Config, call: Call) -> None:
