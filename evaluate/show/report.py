@@ -1,6 +1,5 @@
 """The report of an evaluation: one HTML file that needs nothing else.
 
-No script, nothing fetched: charts are inline SVG, clips are data URIs, names and captions escaped.
 Shown are the numbers with intervals and protocols, the clips that raise FAD most, those that fit
 their text least, those that sound worst, and everything that is missing, unreadable or flagged.
 """
@@ -14,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from ...audio.sound import Sound
-from ...pipeline.dataset import write_atomically
 from ...reports.charts import histogram
+from ...reports.page import render_page, write_page
 from ...reports.playable import mp3_uri
 from ...schemas.errors import AudioError
 from ..features.extract import decode_again
 from ..run.results import Results
 
-TEMPLATE = "report_template.html.j2"
+TEMPLATE = Path(__file__).with_name("report_template.html.j2")
 PLAYED = 8  # clips of each kind that can be played
 LONGEST_S = 10.0
 LISTED = 1000  # clips in the table at the end
@@ -37,31 +36,20 @@ COLUMNS = ("fad_influence", "kl", "clap", "pmos", "loudness_lufs")
 
 def write_report(folder: Path, results: Results) -> Path:
     """Write report.html into a folder of results; returns its path."""
-    path = folder / "report.html"
-    write_atomically(path, render(results).encode("utf-8", "replace"))
-    return path
+    return write_page(folder / "report.html", render(results))
 
 
 def render(results: Results) -> str:
     """The page of these results; reads the audio of the clips that can be played."""
-    import jinja2
-
-    page = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page.filters["number"] = _number
     played: dict[str, dict[str, Any]] = {}
-    return page.get_template(TEMPLATE).render(
-        results=results,
-        worst=[_worst(results.clips, *kind, played) for kind in WORST],
-        charts=[(name, _chart(results.clips, name)) for name in ("clap", "pmos", "kl")],
-        columns=[c for c in COLUMNS if any(c in clip for clip in results.clips)],
-        listed=results.clips[:LISTED],
-    )
+    values = {
+        "results": results,
+        "worst": [_worst(results.clips, *kind, played) for kind in WORST],
+        "charts": [(name, _chart(results.clips, name)) for name in ("clap", "pmos", "kl")],
+        "columns": [c for c in COLUMNS if any(c in clip for clip in results.clips)],
+        "listed": results.clips[:LISTED],
+    }
+    return render_page(TEMPLATE, values, {"number": _number})
 
 
 def _worst(
