@@ -56,8 +56,7 @@ def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
     wanted = {
         f"qamdt/{p}"
         for p in _shipped()
-        if p.suffix in (".py", ".j2", ".toml")
-        or p.parent.name in ("weights", "prompts")
+        if p.suffix in (".py", ".j2", ".toml") or p.parent.name in ("weights", "prompts")
         if p.parent in folders or p.parent.parent in folders
     }
     wanted -= {"qamdt/pyproject.toml"}

@@ -41,17 +41,14 @@ class Tokenizer:
 
     def __init__(self, folder: Path) -> None:
         """Load it. Raises ConfigError where there is no folder, ModelError where it is empty."""
-        from transformers import AutoTokenizer
-
-        from ...models.fetch.hf_folder import check_tokenizer, folder_digest, quiet
+        from ...models.fetch.hf_folder import folder_digest
+        from ...models.fetch.pretrained import load_tokenizer
         from ...schemas.errors import ConfigError
 
         if not folder.is_dir():
             raise ConfigError(f"--t5 {folder}: no such folder; expected a T5 tokenizer's")
         self.name = f"{folder.name}-{folder_digest(folder)}"
-        with quiet():
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        check_tokenizer(self._tokenizer, folder)
+        self._tokenizer: Any = load_tokenizer(folder, role="--t5")
 
     def count(self, texts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in self._tokenizer(list(texts))["input_ids"]] if texts else []

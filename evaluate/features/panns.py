@@ -61,7 +61,12 @@ class PannsEmbedder:
         }
 
     def load(self) -> None:
-        _ = self._tensors
+        """Load; silence shows whether the tensors fit one another. Raises ModelError."""
+        silence = Sound(np.zeros((1, LEAST_SAMPLES), np.float32), self.rate_hz)
+        try:
+            self._one(silence)
+        except RuntimeError as error:
+            raise ModelError(f"{self._file}: shapes of its tensors do not fit: {error}") from error
 
     @cached_property
     def _tensors(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ...audio.sound import Sound
+from ...models.fetch.pretrained import read_safetensors
 from ...models.pmos.windows import sha256_of
 from ...models.ref import require_path
 from ...schemas.errors import EndOfAudio, ModelError, WeightsMissing
@@ -65,7 +66,11 @@ class VggishEmbedder:
         }
 
     def load(self) -> None:
-        _ = self._tensors
+        """Load; an example of silence shows whether the tensors fit one another. Raises ModelError."""
+        try:
+            self._forward(np.zeros((1, FRAMES, MELS), np.float32))
+        except RuntimeError as error:
+            raise ModelError(f"{self._file}: shapes of its tensors do not fit: {error}") from error
 
     @cached_property
     def _tensors(self) -> dict[str, Any]:
@@ -150,13 +155,7 @@ def tensor_names() -> list[str]:
 
 def load_tensors(file: Path, names: Sequence[str], kind: str, device: str) -> dict[str, Any]:
     """The named tensors of a safetensors file, float32. Raises ModelError where some are missing."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        found = load_file(file, device=device)
-    except SafetensorError as error:
-        raise ModelError(f"{file} cannot be read as safetensors: {error}") from error
-    if missing := sorted(set(names) - found.keys()):
+    state = read_safetensors(file, role=f"embedder {kind}", device=device)
+    if missing := sorted(set(names) - state.keys()):
         raise ModelError(f"{file} is no {kind} checkpoint of ours: it lacks {', '.join(missing)}")
-    return {name: found[name].float() for name in names}
+    return {name: state[name].float() for name in names}

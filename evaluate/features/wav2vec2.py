@@ -16,7 +16,8 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...models.fetch.hf_folder import folder_digest
-from ...models.pmos.wav2vec2 import Hearing, config_of, silent, weights_of
+from ...models.fetch.pretrained import load_pretrained
+from ...models.pmos.wav2vec2 import MASK, Hearing, config_of, weights_of
 from ...models.pmos.windows import equal_windows
 from ...models.ref import require_path
 from ...schemas.errors import ConfigError
@@ -58,10 +59,11 @@ class Wav2Vec2Embedder:
         import torch
         from transformers import AutoModel
 
-        with silent():  # the head of a scorer is not needed here
-            model: Any = AutoModel.from_pretrained(
-                self._folder, local_files_only=True, dtype=torch.float32
-            )
+        model = load_pretrained(
+            AutoModel, self._folder, role="embedder wav2vec2", allow_missing=(MASK,),
+            allow_extra=("projector.*", "classifier.*", "layer_weights"),  # a scorer's head
+            dtype=torch.float32,
+        )  # fmt: skip
         return model.to(self._device).eval()
 
     def embed(self, sounds: Sequence[Sound]) -> list[Embedded]:

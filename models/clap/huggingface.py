@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from ...audio.sound import Sound
-from ...schemas.errors import EndOfAudio, WeightsMissing
-from ..fetch.hf_folder import LEAST_VOCABULARY, check_tokenizer, folder_digest, quiet, with_recipe
+from ...schemas.errors import EndOfAudio, ModelError, WeightsMissing
+from ..fetch.hf_folder import LEAST_VOCABULARY, check_tokenizer, folder_digest, with_recipe
+from ..fetch.pretrained import load_pretrained
+from .self_check import check_captions
 from .vectors import unit_rows
 
 RECIPE = 2  # of windows, spectra, tokens: another one gives other vectors, so it is in the digest
@@ -30,6 +32,8 @@ TEXTS_AT_ONCE = 64
 
 class ClapMatch:
     """A CLAP checkpoint. Loaded at first use; looking for its files is done at once.
+
+    Loading raises ModelError where tensors are missing, or where unrelated captions are alike.
 
     A sound's row does not depend on its batch-mates beyond float rounding (1e-5).
     """
@@ -60,17 +64,30 @@ class ClapMatch:
 
     @cached_property
     def _model(self) -> Any:
+        model = self._network().to(self._device).eval()
+        # to a vocabulary of a few words the captions of the check are one unknown word after another
+        if self._has_tokenizer() and len(self._tokenizer) >= LEAST_VOCABULARY:
+            check_captions(lambda texts: self._read(list(texts), model), self.model_id)
+        return model
+
+    def _network(self) -> Any:
+        """The network with its weights."""
         from transformers import ClapModel
 
-        with quiet():
-            model: Any = ClapModel.from_pretrained(self._folder, local_files_only=True)
-        return model.to(self._device).eval()
+        return load_pretrained(ClapModel, self._folder, role="audio-text model clap")
+
+    def _has_tokenizer(self) -> bool:
+        """Whether a tokenizer is there."""
+        return True
 
     @cached_property
     def _processor(self) -> Any:
         from transformers import ClapProcessor
 
-        processor = ClapProcessor.from_pretrained(self._folder, local_files_only=True)
+        try:
+            processor = ClapProcessor.from_pretrained(self._folder, local_files_only=True)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ModelError(f"{self._folder}: its processor cannot be loaded: {error}") from error
         check_tokenizer(processor.tokenizer, self._folder, self._least_vocabulary)
         return processor
 
@@ -113,7 +130,7 @@ class ClapMatch:
         said = [i for i, text in enumerate(texts) if text.strip()]
         for start in range(0, len(said), TEXTS_AT_ONCE):
             places = said[start : start + TEXTS_AT_ONCE]
-            out[places] = self._read([texts[i] for i in places])
+            out[places] = self._read([texts[i] for i in places], self._model)
         return unit_rows(out)
 
     def _extract(self, windows: list[np.ndarray]) -> np.ndarray:
@@ -136,16 +153,16 @@ class ClapMatch:
             )
         return unit_rows(out.pooler_output.float().cpu().numpy())
 
-    def _read(self, texts: list[str]) -> np.ndarray:
+    def _read(self, texts: list[str], model: Any) -> np.ndarray:
         import torch
 
-        limit = int(self._model.config.text_config.max_position_embeddings) - 2
+        limit = int(model.config.text_config.max_position_embeddings) - 2
         limit = min(limit, self.longest_text)
         tokens = self._tokenizer(
             texts, padding=True, truncation=True, max_length=limit, return_tensors="pt"
         ).to(self._device)
         with torch.inference_mode():
-            out = self._model.get_text_features(
+            out = model.get_text_features(
                 input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
             )
         return out.pooler_output.float().cpu().numpy()

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import ModelError, WeightsMissing
-from ..fetch.hf_folder import LEAST_VOCABULARY, check_tokenizer, with_recipe
+from ..fetch.hf_folder import LEAST_VOCABULARY, with_recipe
+from ..fetch.pretrained import load_state, load_tokenizer
 from ..fetch.torch_file import read_content, tensors_of
 from ..pmos.windows import sha256_of
 from ..ref import Options, with_options
@@ -69,23 +70,19 @@ class LaionMatch(ClapMatch):
     def _extract(self, windows: list[np.ndarray]) -> np.ndarray:
         return super()._extract([by_16_bits(w) for w in windows] if self._int16 else windows)
 
-    @cached_property
-    def _model(self) -> Any:
+    def _has_tokenizer(self) -> bool:
+        return self._tokens.is_dir()
+
+    def _network(self) -> Any:
         from transformers import ClapConfig, ClapModel
 
         state = read_state(self._file)
         try:
             model: Any = ClapModel(ClapConfig(**sizes(state)))
-            lacking = model.load_state_dict(renamed(state), strict=False)
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise ModelError(f"{self._file} is no CLAP of LAION: {error}") from error
-        missing = [k for k in lacking.missing_keys if not UNUSED.match(k)]
-        if missing or lacking.unexpected_keys:
-            raise ModelError(
-                f"{self._file} is no CLAP of LAION: it lacks {missing[:3]} and has "
-                f"{lacking.unexpected_keys[:3]}"
-            )
-        return model.to(self._device).eval()
+        except (KeyError, IndexError, RuntimeError, ValueError) as error:
+            raise ModelError(f"{self._file} is no CLAP of LAION: {error!r}") from error
+        load_state(model, renamed(state), self._file, role="audio-text model laion")
+        return model
 
     @cached_property
     def _extractor(self) -> Any:
@@ -96,19 +93,14 @@ class LaionMatch(ClapMatch):
 
     @cached_property
     def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
-
         if not self._tokens.is_dir():
             raise WeightsMissing(
                 f"model laion@{self._file}: texts need the tokenizer of roberta-base in "
                 f"{self._tokens}; put it there, or write laion@FILE#FOLDER"
             )
-        try:
-            found = AutoTokenizer.from_pretrained(self._tokens, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{self._tokens} holds no tokenizer: {error}") from error
-        check_tokenizer(found, self._tokens, self._least_vocabulary)
-        return found
+        return load_tokenizer(
+            self._tokens, role="audio-text model laion", least=self._least_vocabulary
+        )
 
 
 def by_16_bits(wave: np.ndarray) -> np.ndarray:

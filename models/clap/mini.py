@@ -3,7 +3,7 @@
 A vector has two parts, each of length 1 before it gets its share: what `tagtext-mini` makes of the
 sound or text (genre, from networks that know real music), and what `mini_network.ClapNet` makes of it
 (instruments, tempo, key, drums, tone, from rendered pieces and a little real music). Card:
-weights/clap-mini.md; made by `recipes/clap/train_clap.py`.
+weights/clap-mini.md; made by `recipes/clap/train.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from ...audio.sound import Sound
 from ...schemas.errors import ModelError
 from ..fetch import registry
+from ..fetch.pretrained import load_safetensors
 from .mini_features import RATE_HZ, Measured, measure
 from .mini_words import pieces, read
 from .tagtext import TagTextMatch
@@ -116,15 +117,13 @@ class ClapMiniMatch:
 
 def load_net(weights: Path) -> ClapNet:
     """The network in a file of `train_clap.py`, at rest. Raises ModelError when it is none."""
-    from safetensors.torch import load_file
-
     from .mini_network import ClapNet, Sizes
 
     try:
         net = ClapNet(Sizes(**json.loads(_settings(weights)["sizes"])))
-        net.load_state_dict(load_file(weights))  # float16 becomes float32
-    except (TypeError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{weights} does not fit clap-mini: {error}") from error
+    load_safetensors(net, weights, role="clap-mini")
     return net.eval()
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..fetch import registry
-from ..fetch.hf_folder import check_tokenizer, quiet
+from ..fetch.pretrained import load_pretrained, load_tokenizer
 
 MAX_TOKENS = 256  # the model's own limit; a longer text is cut there
 BATCH = 64
@@ -29,14 +29,12 @@ class SentenceEmbedder:
 
     def __init__(self, cache: Path | None = None) -> None:
         """Load the model. Raises WeightsMissing when it was not fetched."""
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoModel
 
         folder = registry.path("minilm-l6-v2", cache)
         self.digest = registry.entry("minilm-l6-v2").digest
-        with quiet():
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            check_tokenizer(self._tokenizer, folder)
-            self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        self._tokenizer = load_tokenizer(folder, role="sentence embedder")
+        self._model = load_pretrained(AutoModel, folder, role="sentence embedder").eval()
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """float32 [n, 384], each row of length 1, in order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,15 +16,24 @@ LEAST_VOCABULARY = 1000
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars of transformers inside: a worker's load is nobody's news."""
+    """No progress bars, and no report of tensors by the libraries: `pretrained.py` checks them."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    loggers = [logging]
+    if "diffusers" in sys.modules:
+        from diffusers.utils import logging as diffusers_logging
+
+        loggers.append(diffusers_logging)
+    levels, bars = [log.get_verbosity() for log in loggers], logging.is_progress_bar_enabled()
+    for log in loggers:
+        log.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        for log, level in zip(loggers, levels, strict=True):
+            log.set_verbosity(level)
+        if bars:
             logging.enable_progress_bar()
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import ConfigError
+from ..fetch.hf_folder import quiet
 from ..pmos.wav2vec2 import (
     PREPROCESSOR,
     RATE_HZ,
@@ -28,7 +29,6 @@ from ..pmos.wav2vec2 import (
     Wav2Vec2Pmos,
     kind_of,
     read_json,
-    silent,
     weights_of,
 )
 from ..pmos.windows import sha256_of
@@ -129,7 +129,7 @@ def _publish(
     from transformers import Wav2Vec2FeatureExtractor
 
     final = out / WORK / "final"
-    with silent():
+    with quiet():
         network.to("cpu").save_pretrained(final)
     Wav2Vec2FeatureExtractor(
         sampling_rate=hearing.rate_hz, do_normalize=hearing.normalise

@@ -10,7 +10,8 @@ from typing import Any
 
 from ...schemas.errors import ModelError
 from ..fetch import registry
-from ..fetch.hf_folder import check_tokenizer, folder_digest, quiet
+from ..fetch.hf_folder import folder_digest
+from ..fetch.pretrained import load_pretrained, load_tokenizer
 from .answer import Said, check_schema, checked, gathered
 from .base import TEMPERATURE, Answers, Schema
 from .json_decoding import FlatSchema, Vocabulary, constrain
@@ -48,23 +49,14 @@ class SmolLm:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(
-            self._folder, local_files_only=True, padding_side="left"
-        )
-        check_tokenizer(tokenizer, self._folder)
-        return tokenizer
+        return load_tokenizer(self._folder, role="LLM", padding_side="left")
 
     @cached_property
     def _model(self) -> Any:
         import torch
         from transformers import AutoModelForCausalLM
 
-        with quiet():
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                self._folder, dtype=torch.float32, local_files_only=True
-            )
+        model = load_pretrained(AutoModelForCausalLM, self._folder, role="LLM", dtype=torch.float32)
         return model.to(self._device).eval()
 
     @cached_property

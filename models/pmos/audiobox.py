@@ -21,6 +21,7 @@ import numpy as np
 from ...audio.sound import Sound
 from ...schemas.errors import ConfigError, ModelError, WeightsMissing
 from ..fetch.hf_folder import folder_digest
+from ..fetch.pretrained import load_hub_mixin
 from ..ref import Options, require_path, with_options
 from .windows import sane
 
@@ -64,10 +65,7 @@ class AudioboxPmos:
     def _model(self) -> Any:
         from audiobox_aesthetics.model.aes import AesMultiOutput
 
-        try:
-            model = AesMultiOutput.from_pretrained(self._folder, local_files_only=True)
-        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-            raise ModelError(f"{self._folder} holds no audiobox-aesthetics: {error}") from error
+        model = load_hub_mixin(AesMultiOutput, self._folder, role="p-MOS model audiobox")
         if not model.target_transform:
             raise ModelError(
                 f"{self._folder}/config.json has no target_transform: no scale of scores"

@@ -22,6 +22,7 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...schemas.errors import WeightsMissing
+from ..fetch.pretrained import load_safetensors
 from ..ref import require_no_path
 from .audiobox import AudioboxPmos
 from .qama import QamaPmos
@@ -89,9 +90,8 @@ class EmbeddedPmos:
 
         with safe_open(self._weights, "pt") as file:
             config = json.loads((file.metadata() or {})["config"])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         net = PmosNet(NetConfig(**config | {"kinds": tuple(config["kinds"])}))
-        net.load_state_dict(state)  # float16 becomes float32
+        load_safetensors(net, self._weights, role=f"p-MOS model {self.model_id}")
         return net.eval().to(self._device)
 
     def score(self, sounds: Sequence[Sound]) -> np.ndarray:

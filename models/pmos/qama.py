@@ -27,9 +27,10 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...schemas.errors import ModelError, WeightsMissing
+from ..fetch.pretrained import load_state
 from ..fetch.torch_file import read_content, tensors_of
 from ..ref import Options, require_path, with_options
-from .wav2vec2 import MIN_S, Hearing, predict
+from .wav2vec2 import MASK, MIN_S, Hearing, predict
 from .windows import sane, sha256_of
 
 DEFAULTS: Options = {"loudness_lufs": math.nan}  # nan: as it is
@@ -127,15 +128,9 @@ def network(file: Path) -> Any:
         named["projector.weight"] = state[f"{HEAD}.weight"]
         named["projector.bias"] = state[f"{HEAD}.bias"]
         named["classifier.weight"], named["classifier.bias"] = torch.ones(1, 1), torch.zeros(1)
-        lacking = model.load_state_dict(named, strict=False, assign=True)
     except (KeyError, IndexError, RuntimeError, ValueError) as error:
         raise ModelError(f"{file} is no QAMA on wav2vec 2.0 base: {error}") from error
-    missing = [k for k in lacking.missing_keys if not k.endswith("masked_spec_embed")]
-    if missing or lacking.unexpected_keys:
-        raise ModelError(
-            f"{file} is no QAMA on wav2vec 2.0 base: it lacks {missing[:3]} and has "
-            f"{lacking.unexpected_keys[:3]}"
-        )
+    load_state(model, named, file, role="p-MOS model qama", allow_missing=(MASK,), assign=True)
     model.wav2vec2.masked_spec_embed = None
     return model.float().eval()
 

@@ -9,8 +9,7 @@ sounds are brought first, and the longest window.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 from ...audio.loudness import integrated_loudness
 from ...audio.sound import Sound
 from ...schemas.errors import ModelError, WeightsMissing
-from ..fetch.hf_folder import quiet
+from ..fetch.pretrained import load_with_new
 from ..ref import require_path
 from .windows import equal_windows, of_equal_length, sane, sha256_of
 
@@ -32,6 +31,7 @@ RATE_HZ = 16000
 MIN_S = 1.0
 WINDOW_S = 30.0  # without a record: attention over more costs much memory
 BATCH = 8
+MASK = "*masked_spec_embed"  # only training masks frames; checkpoints may lack its embedding
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,7 @@ class Wav2Vec2Pmos:
 
     @cached_property
     def _model(self) -> Any:
-        model, info = load_network(self._folder)
-        if info["missing_keys"]:
-            raise ModelError(f"{self._folder} lacks the weights {sorted(info['missing_keys'])[:3]}")
+        model, _ = load_network(self._folder)
         return model.eval().to(self._device)
 
     def score(self, sounds: Sequence[Sound]) -> np.ndarray:
@@ -161,37 +159,21 @@ def predict(model: Any, hearing: Hearing, waves: Sequence[np.ndarray]) -> np.nda
     return np.asarray(totals[0] / totals[1], np.float32)
 
 
-@contextmanager
-def silent() -> Iterator[None]:
-    """No progress bars, and no report of weights that a new head lacks: callers look at `info`."""
-    from transformers.utils import logging
+def load_network(folder: Path, **options: Any) -> tuple[Any, frozenset[str]]:
+    """(the network with a head, which of its tensors are new). Raises ModelError.
 
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with quiet():
-            yield
-    finally:
-        logging.set_verbosity(level)
-
-
-def load_network(folder: Path, **options: Any) -> tuple[Any, dict[str, Any]]:
-    """(the network with a head, what transformers says of its loading). Raises ModelError."""
+    options: as of `load_with_new`; nothing may be new but the embedding of masked frames.
+    """
     import torch
     from transformers import AutoModelForAudioClassification
 
-    try:
-        with silent():
-            model, info = AutoModelForAudioClassification.from_pretrained(
-                folder,
-                dtype=torch.float32,  # else that of the file, which may be half
-                local_files_only=True,
-                output_loading_info=True,
-                **options,
-            )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{folder}: its weights cannot be loaded: {error}") from error
-    return model, info
+    allowed = (MASK, *options.pop("allow_missing", ()))
+    return load_with_new(
+        AutoModelForAudioClassification, folder, role="p-MOS model wav2vec2",
+        allow_missing=allowed,
+        dtype=torch.float32,  # else that of the file, which may be half
+        **options,
+    )  # fmt: skip
 
 
 def weights_of(folder: Path) -> list[Path]:

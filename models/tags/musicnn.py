@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..fetch.pretrained import load_safetensors
+
 RATE_HZ = 16000
 FFT = 512
 HOP = 256
@@ -199,10 +201,8 @@ def mel_bank() -> Tensor:
 
 def load(file: Path) -> Network:
     """One network, at rest, from a file that `fetch_musicnn.convert` made."""
-    from safetensors.torch import load_file
-
     network = Network()
-    network.load_state_dict(load_file(file))
+    load_safetensors(network, file, role="tagger musicnn")
     return network.eval()
 
 

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from ...audio import mel as front
-from ...models.fetch.hf_folder import find_folder, folder_digest, quiet
+from ...models.fetch.hf_folder import find_folder, folder_digest
+from ...models.fetch.pretrained import load_pretrained
 from ...models.ref import require_path
 from ...schemas.errors import ModelError
 from .base import DOWN, MelCodec, Vocoder
@@ -72,15 +73,13 @@ class DiffusersCodec(MelCodec):
     def network(self) -> Any:
         from diffusers import AutoencoderKL
 
-        return _whole(AutoencoderKL, self._folder / "vae", torch_dtype=torch.float32).to(
-            self.device
-        )
+        return _load(AutoencoderKL, self._folder / "vae", torch_dtype=torch.float32).to(self.device)
 
     @cached_property
     def vocoder(self) -> Vocoder:
         from transformers import SpeechT5HifiGan
 
-        network = _whole(SpeechT5HifiGan, self._folder / "vocoder", dtype=torch.float32)
+        network = _load(SpeechT5HifiGan, self._folder / "vocoder", dtype=torch.float32)
         return HifiGan(network.to(self.device))
 
 
@@ -107,18 +106,9 @@ def _config(folder: Path, kind: str, key: str) -> dict[str, Any]:
     return content
 
 
-def _whole(kind: Any, folder: Path, **dtype: torch.dtype) -> Any:
+def _load(kind: Any, folder: Path, **dtype: torch.dtype) -> Any:
     """The model of a folder, in evaluation mode, every weight found and none left over."""
-    with quiet():
-        try:
-            model, told = kind.from_pretrained(
-                folder, local_files_only=True, output_loading_info=True, **dtype
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(f"{folder}: {kind.__name__} cannot be loaded: {error}") from error
-    wrong = {k: sorted(map(str, v))[:4] for k, v in told.items() if v}
-    if wrong:
-        raise ModelError(f"{folder}: weights that do not fit {kind.__name__}: {wrong}")
+    model = load_pretrained(kind, folder, role="codec diffusers", exact=True, **dtype)
     for weight in model.parameters():
         weight.requires_grad_(False)
     return model.eval()

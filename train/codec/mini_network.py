@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from ...models.fetch.pretrained import load_safetensors
 from ...models.pmos.windows import sha256_of
 from ...schemas.errors import ConfigError, ModelError, WeightsMissing
 
@@ -90,13 +91,8 @@ def header(path: Path) -> Header:
 
 def read_network(path: Path) -> Any:
     """The trained AutoencoderKL, float32, in evaluation mode. Raises WeightsMissing, ModelError."""
-    from safetensors.torch import load_file
-
     network = build(header(path).config)
-    try:
-        network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
-    except RuntimeError as error:
-        raise ModelError(f"{path} does not fit codec-mini: {error}") from error
+    load_safetensors(network, path, role="codec-mini")
     for weight in network.parameters():
         weight.requires_grad_(False)
     return network.eval()

@@ -21,13 +21,8 @@ import numpy as np
 
 from ...models.clap.sentence_embedder import SentenceEmbedder, of_equal_length
 from ...models.fetch import registry
-from ...models.fetch.hf_folder import (
-    LEAST_VOCABULARY,
-    check_tokenizer,
-    find_folder,
-    folder_digest,
-    quiet,
-)
+from ...models.fetch.hf_folder import LEAST_VOCABULARY, find_folder, folder_digest
+from ...models.fetch.pretrained import load_pretrained, load_tokenizer
 from ...models.ref import require_no_path, require_path
 from ...schemas.errors import ModelError
 
@@ -110,27 +105,12 @@ class HfText:
 
     @cached_property
     def _model(self) -> Any:
-        try:
-            with quiet():
-                return self._network().to(self._device).eval()
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(
-                f"text encoder {self.kind}@{self._folder}: cannot be loaded: {error}"
-            ) from error
+        return self._network().to(self._device).eval()
 
     @cached_property
     def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
-
-        try:
-            with quiet():
-                tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"{self._folder}: no tokenizer can be loaded there: {error}"
-            ) from error
-        check_tokenizer(tokenizer, self._folder, self._least)
-        return tokenizer
+        role = f"text encoder {self.kind}"
+        return load_tokenizer(self._folder, role=role, least=self._least)
 
     @property
     def width(self) -> int:
@@ -169,9 +149,10 @@ class T5Text(HfText):
         import torch
         from transformers import T5EncoderModel
 
-        return T5EncoderModel.from_pretrained(
-            self._folder, local_files_only=True, dtype=torch.float32
-        )
+        return load_pretrained(
+            T5EncoderModel, self._folder, role="text encoder t5",
+            allow_extra=("decoder.*", "lm_head.*"), dtype=torch.float32,
+        )  # fmt: skip
 
 
 class ClapText(HfText):
@@ -183,6 +164,7 @@ class ClapText(HfText):
         import torch
         from transformers import ClapTextModelWithProjection
 
-        return ClapTextModelWithProjection.from_pretrained(
-            self._folder, local_files_only=True, dtype=torch.float32
-        ).text_model
+        return load_pretrained(
+            ClapTextModelWithProjection, self._folder, role="text encoder clap",
+            allow_extra=("audio_*", "logit_scale*"), dtype=torch.float32,
+        ).text_model  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from builders import music, noise, silence, sine
+from checkpoint_builders import as_laion, small_clap, small_panns, small_vggish
 
 from qamdt.audio.sound import Sound
 from qamdt.evaluate.features import panns, vggish
@@ -25,44 +26,6 @@ from qamdt.schemas.errors import AudioError, ConfigError, EndOfAudio, ModelError
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def small_vggish() -> dict[str, torch.Tensor]:
-    """VGGish with few channels: the same layers, kernels and pooling."""
-    gen, width = torch.Generator().manual_seed(0), (4, 6, 8, 8, 10, 10)
-    state, before = {}, 1
-    for k, channels in zip(vggish.CONVOLUTIONS, width, strict=True):
-        state[f"features.{k}.weight"] = torch.randn(channels, before, 3, 3, generator=gen) / 3
-        state[f"features.{k}.bias"] = torch.randn(channels, generator=gen)
-        before = channels
-    for k, (a, b) in zip(vggish.DENSE, ((before * 24, 16), (16, 16), (16, 12)), strict=True):
-        state[f"embeddings.{k}.weight"] = torch.randn(b, a, generator=gen) / a**0.5
-        state[f"embeddings.{k}.bias"] = torch.randn(b, generator=gen)
-    return state
-
-
-def small_panns(classes: int = 9) -> dict[str, torch.Tensor]:
-    gen = torch.Generator().manual_seed(0)
-    state: dict[str, torch.Tensor] = {}
-
-    def norm(name: str, width: int) -> None:
-        for part in ("weight", "running_var"):
-            state[f"{name}.{part}"] = 0.5 + torch.rand(width, generator=gen)
-        for part in ("bias", "running_mean"):
-            state[f"{name}.{part}"] = torch.randn(width, generator=gen)
-
-    norm("bn0", 64)
-    before = 1
-    for k, width in zip(panns.BLOCKS, (2, 3, 4, 5, 6, 7), strict=True):
-        for half, inputs in ((1, before), (2, width)):
-            name = f"conv_block{k}.conv{half}.weight"
-            state[name] = torch.randn(width, inputs, 3, 3, generator=gen) / 3
-            norm(f"conv_block{k}.bn{half}", width)
-        before = width
-    for name, (a, b) in {"fc1": (before, 11), "fc_audioset": (11, classes)}.items():
-        state[f"{name}.weight"] = torch.randn(b, a, generator=gen)
-        state[f"{name}.bias"] = torch.randn(b, generator=gen)
-    return state
 
 
 @pytest.fixture(scope="module")
@@ -217,52 +180,6 @@ def test_checkpoints_that_are_none(files: dict[str, Path], tmp_path: Path) -> No
 
 
 # --- CLAP --------------------------------------------------------------------------------------
-
-
-def small_clap() -> object:
-    from transformers import ClapConfig, ClapModel
-
-    torch.manual_seed(0)
-    return ClapModel(
-        ClapConfig(
-            projection_dim=12,
-            audio_config={
-                "patch_embeds_hidden_size": 8, "hidden_size": 64, "depths": [1, 1, 2, 1],
-                "num_attention_heads": [1, 2, 2, 4], "projection_dim": 12,
-            },
-            text_config={
-                "vocab_size": 50, "hidden_size": 64, "num_hidden_layers": 2,
-                "num_attention_heads": 1, "intermediate_size": 24, "projection_dim": 12,
-                "max_position_embeddings": 30, "type_vocab_size": 1,
-            },
-        )
-    ).eval()  # fmt: skip
-
-
-def as_laion(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors under LAION's names, written out by hand: the reverse of what is read."""
-    made: dict[str, torch.Tensor] = {}
-    for name, tensor in state.items():
-        if ".attention.self.query." in name and name.startswith("audio"):
-            three = [state[name.replace("query", p)] for p in ("query", "key", "value")]
-            name, tensor = name.replace("attention.self.query", "attn.qkv"), torch.cat(three)
-        elif name.startswith("audio") and (".self.key." in name or ".self.value." in name):
-            continue
-        if name.startswith("audio_model."):
-            for ours, theirs in (
-                ("audio_model.audio_encoder.", "audio_branch."), ("layernorm_before", "norm1"),
-                ("layernorm_after", "norm2"), ("attention.output.dense", "attn.proj"),
-                ("intermediate.dense", "mlp.fc1"), ("output.dense", "mlp.fc2"),
-                ("attention.self", "attn"), ("batch_norm", "bn0"),
-            ):  # fmt: skip
-                name = name.replace(ours, theirs)
-        name = name.replace("text_model.", "text_branch.")
-        name = name.replace("_projection.linear1", "_projection.0")
-        name = name.replace("_projection.linear2", "_projection.2")
-        made[f"module.{name}"] = tensor
-    made["module.audio_branch.spectrogram_extractor.stft.conv_real.weight"] = torch.zeros(1)
-    made["module.audio_transform.sequential.0.weight"] = torch.zeros(1)
-    return made
 
 
 @pytest.fixture(scope="module")

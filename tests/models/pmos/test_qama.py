@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import enum
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from builders import music
+from checkpoint_builders import as_fairseq, heads, network_of, saved
 
 from qamdt.audio.loudness import integrated_loudness
 from qamdt.audio.sound import Sound
@@ -26,22 +26,6 @@ from qamdt.models.pmos.base import KINDS
 from qamdt.models.pmos.qama import QamaPmos
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ConfigError, ModelError, WeightsMissing
-
-KERNELS = [(10, 5), (3, 2), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2)]
-THEIRS = (  # torchaudio's name -> fairseq's, the inverse of torchaudio's import_fairseq
-    (r"^feature_extractor\.conv_layers\.0\.layer_norm\.", "feature_extractor.conv_layers.0.2."),
-    (r"^feature_extractor\.conv_layers\.(\d+)\.conv\.", r"feature_extractor.conv_layers.\1.0."),
-    (r"^encoder\.feature_projection\.layer_norm\.", "layer_norm."),
-    (r"^encoder\.feature_projection\.projection\.", "post_extract_proj."),
-    (r"^encoder\.transformer\.pos_conv_embed\.conv\.", "encoder.pos_conv.0."),
-    (r"parametrizations\.weight\.original0", "weight_g"),
-    (r"parametrizations\.weight\.original1", "weight_v"),
-    (r"^encoder\.transformer\.", "encoder."),
-    (r"\.attention\.", ".self_attn."),
-    (r"(layers\.\d+)\.layer_norm\.", r"\1.self_attn_layer_norm."),
-    (r"\.feed_forward\.intermediate_dense\.", ".fc1."),
-    (r"\.feed_forward\.output_dense\.", ".fc2."),
-)
 
 
 class Stage(enum.Enum):
@@ -56,68 +40,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def network_of(seed: int) -> Any:
-    """A small wav2vec 2.0 of torchaudio, of random weights."""
-    from torchaudio.models import wav2vec2_model
-
-    torch.manual_seed(seed)
-    made = wav2vec2_model(
-        extractor_mode="group_norm",
-        extractor_conv_layer_config=[(32, k, s) for k, s in KERNELS],
-        extractor_conv_bias=False,
-        encoder_embed_dim=128,
-        encoder_projection_dropout=0.1,
-        encoder_pos_conv_kernel=16,
-        encoder_pos_conv_groups=4,
-        encoder_num_layers=2,
-        encoder_num_heads=2,
-        encoder_attention_dropout=0.1,
-        encoder_ff_interm_features=96,
-        encoder_ff_interm_dropout=0.1,
-        encoder_dropout=0.1,
-        encoder_layer_norm_first=False,
-        encoder_layer_drop=0.1,
-        aux_num_out=None,
-    ).eval()
-    for (
-        parameter
-    ) in made.parameters():  # biases and norms of new networks are 0 and 1: hide no swap
-        torch.nn.init.normal_(parameter, std=0.1)
-    return made
-
-
-def as_fairseq(network: Any) -> dict[str, torch.Tensor]:
-    """Its tensors under fairseq's names."""
-    made = {}
-    for name, tensor in network.state_dict().items():
-        for ours, theirs in THEIRS:
-            name = re.sub(ours, theirs, name)
-        made[name] = tensor
-    return made
-
-
-def heads(width: int = 128) -> dict[str, torch.Tensor]:
-    return {
-        "output_layer_arch1.weight": torch.randn(1, width),
-        "output_layer_arch1.bias": torch.randn(1),
-        "fc1.weight": torch.randn(256, width),
-        "output_layer_class.weight": torch.randn(5, width),
-    }
-
-
-def saved(network: Any, file: Path) -> dict[str, torch.Tensor]:
-    """A file as the authors save it; returns its heads."""
-    made = heads()
-    trunk = {f"ssl_model.{k}": v for k, v in as_fairseq(network).items()}
-    trunk |= {
-        "ssl_model.mask_emb": torch.randn(128),
-        "ssl_model.quantizer.vars": torch.randn(1, 4, 4),
-        "ssl_model.final_proj.weight": torch.randn(8, 128),
-    }
-    torch.save(trunk | made, file)
-    return made
 
 
 def expected(network: Any, head: dict[str, torch.Tensor], wave: np.ndarray) -> float:
