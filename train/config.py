@@ -13,7 +13,6 @@ Names of the release before are read, see RENAMED. Importing this loads neither 
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,9 +99,8 @@ class OptimConfig:
     beta1: float = setting(0.9, "decay of the mean of gradients")
     beta2: float = setting(0.999, "decay of the mean of squared gradients")
     weight_decay: float = setting(0.01, "decay of matrices; vectors are not decayed")
-    grad_clip_norm: float = field(
-        default=2.0,
-        metadata={"doc": "largest norm of the gradient; 0 does not clip", "was": "clip"},
+    grad_clip_norm: float = setting(
+        2.0, "largest norm of the gradient; 0 does not clip", was="clip"
     )
     ema: float = setting(0.9999, "decay of the EMA of the weights, bias-corrected")
 
@@ -238,17 +236,14 @@ def renamed(content: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
     return now
 
 
-def rename_notes(content: Mapping[str, Mapping[str, Any]], source: str) -> list[str]:
-    """A line for each name in `content` that is of the release before."""
-    notes = [
-        f"{source}: section [{old}] is now [{new}]"
-        for old, new in RENAMED_SECTIONS.items()
-        if old in content
-    ]
+def note_renamed(content: Mapping[str, Mapping[str, Any]]) -> None:
+    """Note each name in `content` that is of the release before, on standard error."""
+    for old, new in RENAMED_SECTIONS.items():
+        if old in content:
+            settings.note_renamed(f"[{old}]", f"[{new}]")
     for (section, name), (place, key) in RENAMED.items():
         if name in content.get(section, {}):
-            notes.append(f"{source}: [{section}] {name} is now [{place}] {key}")
-    return notes
+            settings.note_renamed(f"[{section}] {name}", f"[{place}] {key}")
 
 
 def from_plain(content: Mapping[str, Any], base: Config | None = None, source: str = "") -> Config:
@@ -265,8 +260,7 @@ def from_toml(path: Path, base: Config | None = None) -> Config:
     Raises ConfigError.
     """
     content = settings.read_toml(path)
-    for note in rename_notes(content, str(path)):
-        print(note, file=sys.stderr)
+    note_renamed(content)
     return from_plain(content, base, str(path))
 
 
@@ -277,8 +271,6 @@ OF_TRAINING = (
 MAY_CHANGE = {  # at resume: nothing here changes what the next steps compute, but `steps` its end
     "fit": {"steps", "device", "precision", "compile", "recompute", "threads"},
     "data": {"reading", "loader_workers", "skip_bad"},
-    "watch": {f.name for f in dataclasses.fields(WatchConfig)},
-    "sample": {f.name for f in dataclasses.fields(SampleConfig)},
 }
 
 
@@ -291,7 +283,7 @@ def training_sections(config: Config) -> dict[str, dict[str, Any]]:
 def differences(old: Config, new: Config) -> list[str]:
     """The settings, as `[section] name: old -> new`, that forbid going on with `new`."""
     lines = []
-    for section in OF_TRAINING:
+    for section in (name for name in OF_TRAINING if name not in ("watch", "sample")):
         a, b = getattr(old, section), getattr(new, section)
         for f in dataclasses.fields(a):
             before, now = getattr(a, f.name), getattr(b, f.name)

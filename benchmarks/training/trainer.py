@@ -36,7 +36,7 @@ from ...train.data.text_states import StoredText, padded
 from ...train.diffusion.objective import Objective, ObjectiveConfig
 from ...train.generate.sample import load_network
 from ...train.loop.checkpoint import EMA, MODEL, OPTIMIZER, latest
-from ...train.loop.demos import generate
+from ...train.loop.demos import sample_prompts
 from ...train.loop.fit import fit
 from ...train.network.config import ModelConfig, sized
 from ...train.network.flops import flops
@@ -188,11 +188,11 @@ def measure_learning(work: Path) -> Figures:
     )
     fit(dataset, work / "run", config)
     network, trained, about = load_network(work / "run", torch.device("cpu"))
-    texts = StoredText.open(dataset, trained.data.max_tokens)
+    texts = StoredText.open(dataset, trained.prompt.max_tokens)
     wanted = [(c, q, s) for c in CAPTIONS for q in range(1, 6) for s in range(SEEDS_EACH)]
     prompts, levels, seeds = zip(*wanted, strict=True)
     sampling = dataclasses.replace(trained.sample, steps=25, guidance=0.5, solver="euler")
-    latents = generate(
+    latents = sample_prompts(
         network, Objective(trained.objective), texts, prompts, levels, seeds, sampling,
         torch.device("cpu"), low_quality=0.0,
     )  # fmt: skip

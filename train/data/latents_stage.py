@@ -1,8 +1,8 @@
 """The latents station: every kept clip as a latent, every prompt as token states.
 
 Two jobs of the house's runner, resumable, on Ray or in this process: `latents` decodes each clip and
-encodes it (an error is a row), `text` (text_states_stage.py) encodes each unique prompt once. When no clip
-is left, latent_scale.py measures the scale of the set.
+encodes it (an error is a row), `text` (text_states_stage.py) encodes each unique prompt once. When no
+clip is left, latent_scale.py measures the scale of the set.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def combine(conditional: Tensor, unconditional: Tensor, guidance: float, form: s
 
 
 def rescaled(guided: Tensor, conditional: Tensor, share: float) -> Tensor:
-    """`guided` with the deviation of `conditional`, mixed in by `share` 0..1 (arXiv 2305.08891, eq. 15-16)."""
+    """`guided`, by `share` 0..1 with the deviation of `conditional` (arXiv 2305.08891, eq. 15-16)."""
     if share == 0:
         return guided
     axes = tuple(range(1, guided.ndim))
@@ -58,7 +58,7 @@ def rescaled(guided: Tensor, conditional: Tensor, share: float) -> Tensor:
 
 
 def paired(conditional: Condition, unconditional: Condition) -> Condition:
-    """Both conditions as one of 2 B rows, texts padded to the longer; one row of `unconditional` serves all."""
+    """Both as one condition of 2 B rows, texts padded to the longer; one unconditional row serves all."""
     rows, length = (
         len(conditional.text),
         max(conditional.text.shape[1], unconditional.text.shape[1]),
@@ -72,8 +72,8 @@ def paired(conditional: Condition, unconditional: Condition) -> Condition:
 
 
 def guided(
-    model: torch.nn.Module, conditional: Condition, unconditional: Condition, *, guidance: float, form: str,
-    rescale: float = 0.0, on: Callable[[float], bool] = lambda t: True,
+    model: torch.nn.Module, conditional: Condition, unconditional: Condition, *,
+    guidance: float, form: str, rescale: float = 0.0, on: Callable[[float], bool] = lambda t: True,
 ) -> Denoiser:  # fmt: skip
     """The network under guidance where `on(t)`, and under the condition alone elsewhere.
 

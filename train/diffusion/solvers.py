@@ -155,7 +155,8 @@ def sample(
     low = levels.new_full((1,), low_quality)
     unconditional = check_text(Condition(null_text, null_text_mask, low))
     denoise = guided(
-        model, conditional, unconditional, guidance=config.guidance, form=config.form, rescale=config.rescale,
+        model, conditional, unconditional, guidance=config.guidance, form=config.form,
+        rescale=config.rescale,
         on=lambda t: config.interval_low <= t / STEPS <= config.interval_high,
     )  # fmt: skip
     noise = Noise(seeds, shape or model.config.shape, text)

@@ -93,7 +93,8 @@ class GenerationPipeline:
         ):
             if trained is not None and trained != own:
                 raise ConfigError(
-                    f"{self.run} was trained with {what} {trained!r}; {own!r} is given: choose with {flag}"
+                    f"{self.run} was trained with {what} {trained!r}; {own!r} is given: choose with "
+                    f"{flag}"
                 )
         if "scale" not in latents:
             raise ConfigError(

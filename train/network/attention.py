@@ -62,7 +62,7 @@ def _softmax(q: Tensor, k: Tensor, n_keys: int) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, n_keys: int | None = None) -> Tensor:
-    """Attention of q [B, N, H, d] to the first `n_keys` (default: all) of k, v [B, S, H, d]: [B, N, D]."""
+    """Attention of q [B, N, H, d] to the first `n_keys` (None: all) of k, v [B, S, H, d]: [B, N, D]."""
     enough = min(q.shape[1], k.shape[1]) >= FEWEST_ROWS
     if enough and fast(q, k) and fast(v, v):
         return _ByHeads.apply(q, k, v, k.shape[1] if n_keys is None else n_keys).flatten(2)

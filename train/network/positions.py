@@ -91,7 +91,8 @@ def _tables(x: Tensor, rotary: Tensor | None) -> tuple[Tensor, Tensor]:
 def rotate(x: Tensor, scale: Tensor | None, rotary: Tensor | None, eps: float = 1e-6) -> Tensor:
     """Queries or keys [B, N, H, d], RMS-normalised if there is a scale [d], rotated if there are angles.
 
-    Pair (i, i + d/2) is rotated by the angle of rotary [2, B or 1, N, d/2]: (a cos - b sin, b cos + a sin).
+    Pair (i, i + d/2) is rotated by its angle in rotary [2, B or 1, N, d/2]: (a cos - b sin, b cos +
+    a sin).
     """
     if not torch.compiler.is_compiling():
         return _Rotation.apply(x, scale, rotary, eps)

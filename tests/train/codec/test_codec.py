@@ -148,7 +148,7 @@ def test_a_checkpoint_with_other_weights_is_never_half_loaded(tmp_path: Path) ->
     state["encoder.conv_in.other"] = state.pop("encoder.conv_in.weight")
     save_file(state, file, {"format": "pt"})
     codec = resolve(f"diffusers@{tmp_path}", CODECS)
-    with pytest.raises(ModelError, match="no whole checkpoint of AutoencoderKL"):
+    with pytest.raises(ModelError, match="no complete checkpoint of AutoencoderKL"):
         codec.load()
 
 

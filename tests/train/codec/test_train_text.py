@@ -11,8 +11,8 @@ import torch
 from qamdt.models.clap.sentence_embedder import SentenceEmbedder
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ConfigError, ModelError, WeightsMissing
+from qamdt.train.codec.kinds import TEXT_ENCODERS
 from qamdt.train.codec.text_encoders import (
-    ENCODERS,
     ClapText,
     MiniLmText,
     T5Text,
@@ -137,17 +137,17 @@ def test_an_empty_tokenizer_is_refused(tmp_path: Path) -> None:
 def test_what_is_not_there_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(WeightsMissing, match=r"has no config\.json"):
-        resolve(f"t5@{tmp_path}", ENCODERS)
+        resolve(f"t5@{tmp_path}", TEXT_ENCODERS)
     with pytest.raises(WeightsMissing, match="is no folder"):
-        resolve(f"t5@{tmp_path / 'none'}", ENCODERS)
+        resolve(f"t5@{tmp_path / 'none'}", TEXT_ENCODERS)
     with pytest.raises(WeightsMissing, match="hf download some/t5"):
-        resolve("t5@some/t5", ENCODERS)
+        resolve("t5@some/t5", TEXT_ENCODERS)
     with pytest.raises(ConfigError, match="needs a place"):
-        resolve("clap", ENCODERS)
+        resolve("clap", TEXT_ENCODERS)
     with pytest.raises(ConfigError, match="takes no"):
-        resolve("embedded@x", ENCODERS)
+        resolve("embedded@x", TEXT_ENCODERS)
     with pytest.raises(ConfigError, match="embedded, t5, clap"):
-        resolve("bert@x", ENCODERS)
+        resolve("bert@x", TEXT_ENCODERS)
 
 
 def test_encoders_are_named_by_their_weights(tmp_path: Path) -> None:

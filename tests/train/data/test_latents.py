@@ -18,12 +18,12 @@ from qamdt.pipeline.dataset import Dataset
 from qamdt.pipeline.stage import Call, RunConfig
 from qamdt.schemas.errors import StoreError
 from qamdt.schemas.tables import Latent
-from qamdt.train.audio_config import AudioConfig, LatentsConfig, ModelsConfig
-from qamdt.train.config import DataConfig
+from qamdt.train.config import Config, DataConfig, PromptConfig
 from qamdt.train.data.latent_scale import measured_scale, seal
 from qamdt.train.data.latents_stage import latent_frames, latent_job, make_latents
 from qamdt.train.data.text_states_stage import prompts_of
 from qamdt.train.data.training_set import TrainingSet
+from qamdt.train.sound_config import LatentsConfig, ModelsConfig
 
 QUIET = Call(quiet=True, log=lambda line: None)
 CAPTIONS = ("slow piano", "fast drums")
@@ -36,8 +36,8 @@ def codec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def config(codec_folder: Path) -> AudioConfig:
-    return AudioConfig(
+def config(codec_folder: Path) -> Config:
+    return Config(
         models=ModelsConfig(codec=f"diffusers@{codec_folder}", device="cpu"),
         latents=LatentsConfig(seconds=2.0),
     )
@@ -51,14 +51,12 @@ def _rows(dataset: Dataset, table: str = "latents") -> list[dict[str, object]]:
     return sorted(rows, key=lambda r: str(r.get("clip_id") or r.get("text")))
 
 
-def _make(
-    dataset: Dataset, config: AudioConfig, call: Call = QUIET, measure: bool = False
-) -> object:
+def _make(dataset: Dataset, config: Config, call: Call = QUIET, measure: bool = False) -> object:
     with dataset.lock():
         return make_latents(dataset, config, call, measure)
 
 
-def test_one_row_for_each_kept_clip(ingested: Dataset, config: AudioConfig) -> None:
+def test_one_row_for_each_kept_clip(ingested: Dataset, config: Config) -> None:
     """Shape of 40 ms frames, the codec's name in each row, one scale that gives deviation 1."""
     kept = judge(ingested, CAPTIONS, drop=2)
     _make(ingested, config)
@@ -73,22 +71,20 @@ def test_one_row_for_each_kept_clip(ingested: Dataset, config: AudioConfig) -> N
     assert float((numbers.astype(np.float64) * scale).std()) == pytest.approx(1, abs=1e-3)
 
 
-def test_the_trainer_reads_what_is_written(ingested: Dataset, config: AudioConfig) -> None:
+def test_the_trainer_reads_what_is_written(ingested: Dataset, config: Config) -> None:
     """Every kept clip is taken; prompt and latent are those of its own rows."""
     kept = judge(ingested, CAPTIONS)
     _make(ingested, config)
-    folder = TrainingSet.open(ingested, DataConfig(validation=0.0))
+    folder = TrainingSet.open(ingested, DataConfig(validation=0.0), PromptConfig())
     assert folder.clip_ids == kept
-    assert folder.funnel["taken"] == len(kept)
-    assert set(folder.prompts) <= prompts_of(ingested, config.latents)
+    assert folder.funnel["used"] == len(kept)
+    assert set(folder.prompts) <= prompts_of(ingested, config.prompt)
     stacked = torch.stack([folder.latent(i) for i in range(len(folder))])
     assert float(stacked.std()) == pytest.approx(1, abs=0.02)
     assert folder.text(0).shape[1] == 384
 
 
-def test_stopped_and_resumed_is_the_same(
-    ingested: Dataset, config: AudioConfig, tmp_path: Path
-) -> None:
+def test_stopped_and_resumed_is_the_same(ingested: Dataset, config: Config, tmp_path: Path) -> None:
     judge(ingested, CAPTIONS)
     said: list[str] = []
     first = Call(limit=3, quiet=True, log=said.append)
@@ -96,7 +92,7 @@ def test_stopped_and_resumed_is_the_same(
     assert any("to go; the scale is measured when none is left" in line for line in said)
     assert {r["scale"] for r in _rows(ingested)} == {None}
     with pytest.raises(StoreError, match="3 latents have no scale yet"):
-        TrainingSet.open(ingested, DataConfig())
+        TrainingSet.open(ingested, DataConfig(), PromptConfig())
     _make(ingested, config)
     resumed = _rows(ingested)
     ingested.drop_state("latents", latent_job(ingested, config).outputs[0].fingerprint)
@@ -106,7 +102,7 @@ def test_stopped_and_resumed_is_the_same(
 
 
 @pytest.mark.slow
-def test_ray_gives_the_same_rows(ingested: Dataset, config: AudioConfig) -> None:
+def test_ray_gives_the_same_rows(ingested: Dataset, config: Config) -> None:
     judge(ingested, CAPTIONS)
     _make(ingested, config)
     here = _rows(ingested), _rows(ingested, "text_states")
@@ -116,9 +112,7 @@ def test_ray_gives_the_same_rows(ingested: Dataset, config: AudioConfig) -> None
     assert (_rows(ingested), _rows(ingested, "text_states")) == here
 
 
-def test_a_clip_that_does_not_fit_is_a_row_that_says_why(
-    ingested: Dataset, config: AudioConfig
-) -> None:
+def test_a_clip_that_does_not_fit_is_a_row_that_says_why(ingested: Dataset, config: Config) -> None:
     judge(ingested, CAPTIONS)
     _make(ingested, dataclasses.replace(config, latents=LatentsConfig(seconds=1.0)))
     rows = _rows(ingested)
@@ -130,7 +124,7 @@ def test_a_clip_that_does_not_fit_is_a_row_that_says_why(
 
 
 def test_a_short_clip_is_filled_with_silence(
-    ingested: Dataset, config: AudioConfig, codec_folder: Path
+    ingested: Dataset, config: Config, codec_folder: Path
 ) -> None:
     from qamdt.audio.decode import decode_window
     from qamdt.pipeline.views import connect
@@ -151,7 +145,7 @@ def test_a_short_clip_is_filled_with_silence(
 
 
 def test_later_clips_get_the_scale_that_was_measured(
-    tmp_path: Path, config: AudioConfig, music_folder: Path
+    tmp_path: Path, config: Config, music_folder: Path
 ) -> None:
     """Until it is measured anew; then all rows change, and nothing else in them."""
     source = tmp_path / "music"
@@ -176,7 +170,7 @@ def test_later_clips_get_the_scale_that_was_measured(
     assert [r["latent"] for r in after] == [r["latent"] for r in before]
 
 
-def test_sealing_goes_on_where_it_was_stopped(ingested: Dataset, config: AudioConfig) -> None:
+def test_sealing_goes_on_where_it_was_stopped(ingested: Dataset, config: Config) -> None:
     """A part without the scale gets the one of the others; two scales are refused."""
     judge(ingested, CAPTIONS)
     for limit in (3, 6, None):
@@ -216,12 +210,12 @@ def test_the_scale_is_that_of_all_numbers(tmp_path: Path) -> None:
     assert measured_scale(dataset.parts("latents", "x")) == pytest.approx(wanted, rel=1e-6)
 
 
-def test_each_prompt_is_encoded_once_and_for_ever(ingested: Dataset, config: AudioConfig) -> None:
+def test_each_prompt_is_encoded_once_and_for_ever(ingested: Dataset, config: Config) -> None:
     """Prefix before caption, the empty text, nothing twice; new captions add, none is lost."""
     judge(ingested, CAPTIONS)
     _make(ingested, config)
     texts = [r["text"] for r in _rows(ingested, "text_states")]
-    assert set(texts) == prompts_of(ingested, config.latents)
+    assert set(texts) == prompts_of(ingested, config.prompt)
     assert len(texts) == len(set(texts))
     assert {"", "slow piano", "low quality, fast drums"} <= set(texts)
     judge(ingested, (*CAPTIONS, "a new choir"))
@@ -233,15 +227,15 @@ def test_each_prompt_is_encoded_once_and_for_ever(ingested: Dataset, config: Aud
 
 def test_prompts_of_dropped_clips_are_not_encoded(ingested: Dataset) -> None:
     judge(ingested, ("kept", "dropped"), drop=0)
-    everything = prompts_of(ingested, LatentsConfig())
+    everything = prompts_of(ingested, PromptConfig())
     judge(ingested, ("kept", "dropped"), drop=100)
-    assert prompts_of(ingested, LatentsConfig()) == {""}
-    assert prompts_of(ingested, LatentsConfig(kept_only=False)) == everything
-    bare = prompts_of(ingested, LatentsConfig(kept_only=False, quality_prefix=False))
+    assert prompts_of(ingested, PromptConfig()) == {""}
+    assert prompts_of(ingested, PromptConfig(), kept_only=False) == everything
+    bare = prompts_of(ingested, PromptConfig(quality_prefix=False), kept_only=False)
     assert bare == {"", "kept", "dropped"}
 
 
-def test_an_unfiltered_set_is_refused(ingested: Dataset, config: AudioConfig) -> None:
+def test_an_unfiltered_set_is_refused(ingested: Dataset, config: Config) -> None:
     with pytest.raises(StoreError, match="--no-kept-only"):
         _make(ingested, config)
 

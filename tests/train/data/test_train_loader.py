@@ -12,8 +12,8 @@ from fit_builders import small_set, tiny
 
 from qamdt.train.config import Config
 from qamdt.train.data.loader import Batch, Loader
-from qamdt.train.data.randomness import draw, masks_at, ratio_at
-from qamdt.train.data.sampler import Sampler
+from qamdt.train.data.order import DataOrder
+from qamdt.train.data.randomness import masks_at, randomness_of, ratio_at
 from qamdt.train.data.training_set import TrainingSet
 from qamdt.train.diffusion.objective import Objective
 
@@ -21,15 +21,15 @@ from qamdt.train.diffusion.objective import Objective
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
     dataset, _ = small_set(tmp_path_factory.mktemp("set"), clips=50)
-    return TrainingSet.open(dataset, tiny().data)
+    return TrainingSet.open(dataset, tiny().data, tiny().prompt)
 
 
 def loader_of(
     folder: TrainingSet, config: Config, rank: int = 0, world: int = 1
-) -> tuple[Loader, Sampler]:
+) -> tuple[Loader, DataOrder]:
     split = folder.split(False)
     count = config.fit.batch_size * config.fit.accumulate * world
-    sampler = Sampler(np.ones(len(split)), config.fit.seed, count)
+    sampler = DataOrder(np.ones(len(split)), config.fit.seed, count)
     return Loader(folder, config, Objective(config.objective), sampler, split, rank, world), sampler
 
 
@@ -90,7 +90,7 @@ def test_a_state_is_of_steps_done_not_of_what_was_read_ahead(folder: TrainingSet
     after = rows([next(whole) for _ in range(4)])
     whole.close()
     split = folder.split(False)
-    sampler = Sampler(np.ones(len(split)), config.fit.seed, 3)
+    sampler = DataOrder(np.ones(len(split)), config.fit.seed, 3)
     sampler.load_state(state)
     resumed = Loader(folder, config, Objective(config.objective), sampler, split)
     assert rows([next(resumed) for _ in range(4)]) == after
@@ -100,7 +100,7 @@ def test_a_state_is_of_steps_done_not_of_what_was_read_ahead(folder: TrainingSet
 def test_dropout_is_of_each_sample_and_of_text_and_quality_apart() -> None:
     config, n = tiny(), 4000
     objective = Objective(config.objective)
-    drawn = [draw(config, objective, k // 8, k % 8, 0.5) for k in range(n)]
+    drawn = [randomness_of(config, objective, k // 8, k % 8, 0.5) for k in range(n)]
     text = np.array([d.drop_text for d in drawn])
     quality = np.array([d.drop_quality for d in drawn])
     sigma = (0.1 * 0.9 / n) ** 0.5
@@ -141,7 +141,7 @@ def test_score_times_follow_each_clips_own_similarity() -> None:
     config = tiny(objective={"timesteps": "score"})
     objective = Objective(config.objective)
     times = {
-        s: np.mean([float(draw(config, objective, k, 0, s).time) for k in range(600)])
+        s: np.mean([float(randomness_of(config, objective, k, 0, s).time) for k in range(600)])
         for s in (-0.5, 0.5)
     }
     assert times[-0.5] > times[0.5] + 100  # a caption that does not fit trains the noisy end

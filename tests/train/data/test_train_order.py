@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qamdt.schemas.errors import ConfigError
 from qamdt.train.config import DataConfig
-from qamdt.train.data.sampler import Sampler, epoch_order, expected_draws
+from qamdt.train.data.order import DataOrder, epoch_order, expected_counts
 
 
 @given(st.integers(1, 50), st.integers(0, 5), st.integers(0, 3))
@@ -24,11 +24,11 @@ def test_every_clip_comes_once_an_epoch_and_epochs_differ(n: int, seed: int, epo
 def test_a_state_continues_the_order_wherever_it_is_taken(
     n: int, count: int, before: int, after: int
 ) -> None:
-    whole = Sampler(np.ones(n), 7, count)
+    whole = DataOrder(np.ones(n), 7, count)
     for _ in range(before):
         whole.take()
     state = whole.state()
-    resumed = Sampler(np.ones(n), 7, count)
+    resumed = DataOrder(np.ones(n), 7, count)
     resumed.load_state(state)
     for _ in range(after):
         np.testing.assert_array_equal(whole.take(), resumed.take())
@@ -37,7 +37,7 @@ def test_a_state_continues_the_order_wherever_it_is_taken(
 
 @given(st.integers(1, 20), st.integers(1, 20))
 def test_steps_run_through_the_epochs_without_a_gap(n: int, count: int) -> None:
-    sampler = Sampler(np.ones(n), 0, count)
+    sampler = DataOrder(np.ones(n), 0, count)
     steps = np.concatenate([sampler.take() for _ in range(3 * n)])
     orders = np.concatenate([epoch_order(np.ones(n), 0, e) for e in range(3 * count)])
     np.testing.assert_array_equal(steps, orders)
@@ -60,7 +60,7 @@ def test_draws_have_the_expected_mean() -> None:
 
 def test_balanced_draws_every_level_alike() -> None:
     levels = np.array([1] * 2 + [3] * 50 + [5] * 8)
-    expected = expected_draws(DataConfig(quality_sampling="balanced"), levels, np.full(60, np.nan))
+    expected = expected_counts(DataConfig(quality_sampling="balanced"), levels, np.full(60, np.nan))
     for level in (1, 3, 5):
         assert expected[levels == level].sum() == pytest.approx(20)
     order = np.concatenate([epoch_order(expected, 0, e) for e in range(20)])
@@ -71,28 +71,28 @@ def test_balanced_draws_every_level_alike() -> None:
 def test_exp_prefers_each_clip_by_its_own_score() -> None:
     data = DataConfig(quality_sampling="exp", exp_rate=5.0, exp_full=1.0)
     pmos = np.array([3.6, 3.7, 3.8, 3.9, 4.0])
-    expected = expected_draws(data, np.full(5, 3), pmos)
+    expected = expected_counts(data, np.full(5, 3), pmos)
     assert expected.max() == 1.0
     full = pmos.mean() + pmos.std()
     below = pmos < full
     ratio = expected[below] / np.exp(5 * (pmos[below] - full))
     np.testing.assert_allclose(ratio, 1.0)  # p = min(1, exp(rate (s - full)))
     # however low all scores are, an epoch is never empty
-    assert len(epoch_order(expected_draws(data, np.full(2, 1), np.array([1.0, 1.1])), 0, 0)) >= 1
+    assert len(epoch_order(expected_counts(data, np.full(2, 1), np.array([1.0, 1.1])), 0, 0)) >= 1
 
 
 def test_what_cannot_be_continued_or_weighed_is_refused() -> None:
-    state = Sampler(np.ones(10), 0, 8).state()
+    state = DataOrder(np.ones(10), 0, 8).state()
     for other, name in (
-        (Sampler(np.ones(10), 0, 16), "count"),  # twice the processes, say
-        (Sampler(np.ones(10), 1, 8), "seed"),
-        (Sampler(np.ones(11), 0, 8), "clips"),
+        (DataOrder(np.ones(10), 0, 16), "count"),  # twice the processes, say
+        (DataOrder(np.ones(10), 1, 8), "seed"),
+        (DataOrder(np.ones(11), 0, 8), "clips"),
     ):
         with pytest.raises(ConfigError, match=name):
             other.load_state(state)
     with pytest.raises(ConfigError, match="p-MOS"):
-        expected_draws(DataConfig(quality_sampling="exp"), np.array([3]), np.array([np.nan]))
+        expected_counts(DataConfig(quality_sampling="exp"), np.array([3]), np.array([np.nan]))
     with pytest.raises(ConfigError, match="level"):
-        expected_draws(DataConfig(quality_sampling="balanced"), np.array([0]), np.array([3.0]))
+        expected_counts(DataConfig(quality_sampling="balanced"), np.array([0]), np.array([3.0]))
     with pytest.raises(ConfigError, match="no clip"):
-        Sampler(np.ones(0), 0, 1)
+        DataOrder(np.ones(0), 0, 1)

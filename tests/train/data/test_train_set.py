@@ -17,15 +17,16 @@ from qamdt.pipeline.dataset import Dataset
 from qamdt.pipeline.views import connect
 from qamdt.schemas.errors import ConfigError, StoreError
 from qamdt.schemas.tables import Decision, Latent, Level, TextStates
-from qamdt.train.config import DataConfig
+from qamdt.train.config import DataConfig, PromptConfig
 from qamdt.train.data.latent_store import Shards, latent_row, scale_of, text_row
 from qamdt.train.data.loader import Loader
-from qamdt.train.data.sampler import Sampler, expected_draws
+from qamdt.train.data.order import DataOrder, expected_counts
 from qamdt.train.data.text_states import NULL_TEXT, padded
 from qamdt.train.data.training_set import TrainingSet, UnreadableClip
 from qamdt.train.diffusion.objective import Objective
 
 DATA = DataConfig(validation=0.2, loader_workers=0)
+PROMPT = PromptConfig()
 
 
 def commit(dataset: Dataset, cls: type, rows: list) -> None:
@@ -49,7 +50,7 @@ def test_latents_come_back_from_float16_whatever_the_part_and_the_reading(tmp_pa
     assert column.compression == "UNCOMPRESSED"
     truth = {m.clip_id: m.latent for m in made}
     for reading in ("mmap", "stream"):
-        folder = TrainingSet.open(dataset, DataConfig(reading=reading))
+        folder = TrainingSet.open(dataset, DataConfig(reading=reading), PROMPT)
         for index in np.random.default_rng(0).permutation(len(folder))[:100]:
             read = folder.latent(int(index)) / folder.scale
             half = torch.from_numpy(truth[folder.clip_ids[index]].astype(np.float16)).float()
@@ -57,7 +58,7 @@ def test_latents_come_back_from_float16_whatever_the_part_and_the_reading(tmp_pa
 
 
 def test_the_scale_gives_a_standard_deviation_of_one(tmp_path: Path) -> None:
-    folder = TrainingSet.open(small_set(tmp_path)[0], DATA)
+    folder = TrainingSet.open(small_set(tmp_path)[0], DATA, PROMPT)
     every = torch.stack([folder.latent(k) for k in range(len(folder))])
     assert every.std().item() == pytest.approx(1, abs=0.02)
     with pytest.raises(StoreError, match="all alike"):
@@ -92,10 +93,10 @@ def test_audio_level_and_prompt_are_of_one_clip_in_10k_draws(tmp_path: Path, sam
         data={"quality_sampling": sampling, "text_dropout": 0.0, "quality_dropout": 0.0},
         fit={"batch_size": 200},
     )
-    folder = TrainingSet.open(dataset, config.data)
+    folder = TrainingSet.open(dataset, config.data, PROMPT)
     train = folder.split(False)
-    draws = expected_draws(config.data, folder.levels[train], folder.pmos[train])
-    loader = Loader(folder, config, Objective(config.objective), Sampler(draws, 0, 200), train)
+    draws = expected_counts(config.data, folder.levels[train], folder.pmos[train])
+    loader = Loader(folder, config, Objective(config.objective), DataOrder(draws, 0, 200), train)
     truth = {hashlib.sha256(m.clip_id.encode()).digest()[:16]: m for m in made}
     seen, held = 0, {folder.clip_ids[k] for k in folder.split(True)}
     while seen < 10_000:
@@ -130,29 +131,29 @@ def test_every_clip_is_taken_or_counted_with_its_reason(tmp_path: Path) -> None:
         latents,
         [Latent(clip_id="broken", status="error", error_type="X", error_message="y")],
     )
-    folder = TrainingSet.open(dataset, DATA)
+    folder = TrainingSet.open(dataset, DATA, PROMPT)
     wanted = {"error row": 1, "not kept": 3, "no level": 1, "no text states": 1}
     assert {k: folder.funnel[k] for k in wanted} == wanted
-    assert folder.funnel["taken"] == len(folder) == 35
+    assert folder.funnel["used"] == len(folder) == 35
     assert set(folder.clip_ids) == set(ids[3:]) - {ids[5], ids[6]}
 
 
 def test_the_token_limit_counts_the_prefix_and_keeps_it(tmp_path: Path) -> None:
     dataset, _ = small_set(tmp_path)
-    folder = TrainingSet.open(dataset, DataConfig(max_tokens=4))
+    folder = TrainingSet.open(dataset, DataConfig(), PromptConfig(max_tokens=4))
     prompt = "low quality, solo piano"  # low quality , solo piano </s>
     assert folder.texts.tokens(prompt) == 6
     wanted = torch.from_numpy(word_states(prompt, TEXT_WIDTH)[:4])
     torch.testing.assert_close(folder.texts.states(prompt), wanted, atol=2e-3, rtol=0)
     long = sum(p.count(" ") >= 3 for p in set(folder.prompts))  # those with a prefix
     assert folder.funnel["prompts cut"] == long > 0
-    bare = TrainingSet.open(dataset, DataConfig(max_tokens=4, quality_prefix=False))
+    bare = TrainingSet.open(dataset, DataConfig(), PromptConfig(quality_prefix=False, max_tokens=4))
     assert bare.funnel["prompts cut"] == 0 and "solo piano" in bare.prompts
 
 
 def test_a_file_stands_on_one_side_of_the_split_for_ever(tmp_path: Path) -> None:
     dataset, _ = small_set(tmp_path, clips=200)
-    folder = TrainingSet.open(dataset, DATA)
+    folder = TrainingSet.open(dataset, DATA, PROMPT)
     with connect(dataset) as con:
         files = dict(con.sql("SELECT clip_id, file_sha256 FROM clips").fetchall())
     sides: dict[str, set[bool]] = {}
@@ -162,7 +163,7 @@ def test_a_file_stands_on_one_side_of_the_split_for_ever(tmp_path: Path) -> None
     share = folder.validation.mean()
     assert 0.05 < share < 0.4
     assert len(folder.split(True)) + len(folder.split(False)) == len(folder)
-    larger = TrainingSet.open(dataset, DataConfig(validation=0.5))
+    larger = TrainingSet.open(dataset, DataConfig(validation=0.5), PROMPT)
     assert set(np.flatnonzero(folder.validation)) <= set(np.flatnonzero(larger.validation))
 
 
@@ -184,11 +185,11 @@ def test_an_unreadable_clip_is_named_or_replaced_and_counted_and_never_loops(
         data = {"skip_bad": skip, "validation": 0.0, "loader_workers": workers}
         config = tiny(data=data, fit={"batch_size": 40})
         split = folder.split(False)
-        sampler = Sampler(np.ones(len(split)), 0, 40)
+        sampler = DataOrder(np.ones(len(split)), 0, 40)
         batch = next(Loader(folder, config, Objective(config.objective), sampler, split))
         return set(batch.clip_ids), batch.bad
 
-    folder = TrainingSet.open(dataset, DataConfig(validation=0.0))
+    folder = TrainingSet.open(dataset, DataConfig(validation=0.0), PROMPT)
     with pytest.raises(UnreadableClip, match=bad):
         drawn(False, folder)
     with pytest.raises(UnreadableClip, match=rf"^clip {bad}: 94 numbers|^clip {bad}: 95 numbers"):
@@ -207,7 +208,7 @@ def test_an_unreadable_clip_is_named_or_replaced_and_counted_and_never_loops(
 
 def test_latents_written_anew_under_the_trainer_are_noticed(tmp_path: Path) -> None:
     dataset, _ = small_set(tmp_path, clips=12)
-    folder = TrainingSet.open(dataset, DATA)
+    folder = TrainingSet.open(dataset, DATA, PROMPT)
     (part,) = dataset.parts("latents", dataset.current("latents").fingerprint)
     rows = pq.read_table(part)
     pq.write_table(rows.slice(1).take(list(range(11))[::-1]), part)
@@ -218,26 +219,26 @@ def test_latents_written_anew_under_the_trainer_are_noticed(tmp_path: Path) -> N
 
 def test_folders_that_cannot_be_trained_on_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="latents"):
-        TrainingSet.open(Dataset(tmp_path / "none"), DATA)
+        TrainingSet.open(Dataset(tmp_path / "none"), DATA, PROMPT)
     dataset, made = small_set(tmp_path / "a")
     other = made[0].clip_id + "x"
     commit(dataset, Latent, [latent_row(other, made[0].latent, 9.0, "else")])
     commit(dataset, Decision, [Decision(clip_id=other, kept=True)])
     commit(dataset, Level, [Level(clip_id=other, quality_level=3)])
     with pytest.raises(StoreError, match="more than one kind"):
-        TrainingSet.open(dataset, DATA)
+        TrainingSet.open(dataset, DATA, PROMPT)
     dataset, made = small_set(tmp_path / "b")
     replace(dataset, Decision, "x", [Decision(clip_id=m.clip_id, kept=False) for m in made])
     with pytest.raises(StoreError, match="no clip to train on; 60 latents"):
-        TrainingSet.open(dataset, DATA)
+        TrainingSet.open(dataset, DATA, PROMPT)
     dataset.adopt("pmos", "other", {})
     with pytest.raises(StoreError, match="stale"):
-        TrainingSet.open(dataset, DATA)
+        TrainingSet.open(dataset, DATA, PROMPT)
     dataset, _ = small_set(tmp_path / "c")
     replace(dataset, TextStates, "y", [text_row("x", np.ones((1, 8)), "e")])
     with pytest.raises(StoreError, match="empty text"):
-        TrainingSet.open(dataset, DATA)
-    folder = TrainingSet.open(small_set(tmp_path / "d")[0], DATA)
+        TrainingSet.open(dataset, DATA, PROMPT)
+    folder = TrainingSet.open(small_set(tmp_path / "d")[0], DATA, PROMPT)
     with pytest.raises(ConfigError, match="--channels 2 --frames 8 --bands 6"):
         folder.check((8, 256, 16), TEXT_WIDTH)
     with pytest.raises(ConfigError, match="--text-width 8"):

@@ -16,25 +16,26 @@ from codec_builders import tiny_diffusers
 from typer.testing import CliRunner
 
 from qamdt.schemas.errors import ConfigError, StoreError
-from qamdt.schemas.settings import from_toml, override, to_plain, to_toml
-from qamdt.train.audio_config import AudioConfig, MakeConfig, ModelsConfig
+from qamdt.schemas.settings import override, to_plain, to_toml
 from qamdt.train.cli import app
 from qamdt.train.codec.base import name_of
 from qamdt.train.codec.kinds import CODECS
 from qamdt.train.codec.text_encoders import MiniLmText
 from qamdt.train.codec.text_encoders import name_of as text_name
-from qamdt.train.config import Config
+from qamdt.train.config import Config, from_toml
+from qamdt.train.diffusion.config import ObjectiveConfig, SampleConfig
 from qamdt.train.diffusion.guidance import Condition, guided
-from qamdt.train.diffusion.objective import Objective, ObjectiveConfig
-from qamdt.train.diffusion.solvers import Noise, SampleConfig, sample
+from qamdt.train.diffusion.objective import Objective
+from qamdt.train.diffusion.solvers import Noise, sample
 from qamdt.train.diffusion.variation import vary
 from qamdt.train.diffusion.windowed import Windowed, window_starts
 from qamdt.train.generate.audio_files import file_name, read_about, write_list, write_sound
-from qamdt.train.generate.generate import make_sounds, read_prompts
-from qamdt.train.generate.pipeline import Prompt, Studio, prefix_of
+from qamdt.train.generate.generate import generate, read_prompts
+from qamdt.train.generate.pipeline import GenerationPipeline, Prompt, prefix_of
 from qamdt.train.loop.checkpoint import write_tensors
 from qamdt.train.network.config import ModelConfig
 from qamdt.train.network.model import QAMDT
+from qamdt.train.sound_config import GenerateConfig, ModelsConfig
 
 MODEL = ModelConfig(
     width=16,
@@ -73,39 +74,39 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def config(run: Path) -> AudioConfig:
-    return AudioConfig(
+def config(run: Path) -> Config:
+    return Config(
         models=ModelsConfig(codec=f"diffusers@{run.parent / 'codec'}", device="cpu"),
-        make=MakeConfig(seconds=1.2),
+        generate=GenerateConfig(seconds=1.2),
         sample=SampleConfig(steps=3),
     )
 
 
-def _with(config: AudioConfig, **make: object) -> AudioConfig:
-    return override(config, "make", make)
+def _with(config: Config, **make: object) -> Config:
+    return override(config, "generate", make)
 
 
 # --- takes ---------------------------------------------------------------------------------------
 
 
-def test_a_take_is_the_same_in_any_company(run: Path, config: AudioConfig) -> None:
+def test_a_take_is_the_same_in_any_company(run: Path, config: Config) -> None:
     """To the bit: alone, in another order, beside longer prompts."""
-    studio = Studio(run, config)
+    pipeline = GenerationPipeline(run, config)
     prompts = [Prompt("slow piano", 5.0, 3), Prompt("a long, fast and loud drum solo", 1.0, 4)]
-    together = list(studio.takes(prompts))
-    alone = [next(iter(studio.takes([p]))) for p in reversed(prompts)][::-1]
+    together = list(pipeline.generate(prompts))
+    alone = [next(iter(pipeline.generate([p]))) for p in reversed(prompts)][::-1]
     for a, b in zip(together, alone, strict=True):
         assert np.array_equal(a.wave, b.wave)
         assert a.wave.shape == (round(1.2 * 16000),)
     assert not np.array_equal(together[0].wave, together[1].wave)
 
 
-def test_prompt_level_and_seed_are_heard(run: Path, config: AudioConfig) -> None:
-    studio = Studio(run, config)
+def test_prompt_level_and_seed_are_heard(run: Path, config: Config) -> None:
+    pipeline = GenerationPipeline(run, config)
     base = Prompt("slow piano", 5.0, 3)
     first, *others = [
         t.latent
-        for t in studio.takes([
+        for t in pipeline.generate([
             base, dataclasses.replace(base, text="drums"), dataclasses.replace(base, quality=2.0),
             dataclasses.replace(base, seed=4),
         ])
@@ -113,33 +114,33 @@ def test_prompt_level_and_seed_are_heard(run: Path, config: AudioConfig) -> None
     assert all(float((first - other).abs().max()) > 1e-4 for other in others)
 
 
-def test_latents_are_unscaled_for_the_codec(run: Path, config: AudioConfig) -> None:
-    studio = Studio(run, config)
-    take = next(iter(studio.takes([Prompt("piano")])))
-    wanted = studio.codec.vocode(studio.codec.decode(take.latent[None] / 0.5))[0]
+def test_latents_are_unscaled_for_the_codec(run: Path, config: Config) -> None:
+    pipeline = GenerationPipeline(run, config)
+    take = next(iter(pipeline.generate([Prompt("piano")])))
+    wanted = pipeline.codec.vocode(pipeline.codec.decode(take.latent[None] / 0.5))[0]
     assert np.array_equal(take.wave, wanted[: len(take.wave)].numpy())
 
 
-def test_the_level_puts_its_prefix_before_the_prompt(run: Path, config: AudioConfig) -> None:
-    studio = Studio(run, config)
+def test_the_level_puts_its_prefix_before_the_prompt(run: Path, config: Config) -> None:
+    pipeline = GenerationPipeline(run, config)
     assert [prefix_of(q) for q in (1, 2, 3, 4, 5, 4.8, 0)] == [
         "low quality", None, "medium quality", None, "high quality", "high quality", None,
     ]  # fmt: skip
-    assert studio.text_of(Prompt("piano", 1)) == "low quality, piano"
-    assert studio.text_of(Prompt("piano", 2)) == "piano"
-    assert Studio(run, _with(config, prefix="none")).text_of(Prompt("piano", 1)) == "piano"
+    assert pipeline.text_of(Prompt("piano", 1)) == "low quality, piano"
+    assert pipeline.text_of(Prompt("piano", 2)) == "piano"
+    assert (
+        GenerationPipeline(run, _with(config, prefix="none")).text_of(Prompt("piano", 1)) == "piano"
+    )
 
 
-def test_another_codec_or_encoder_is_refused(
-    run: Path, config: AudioConfig, tmp_path: Path
-) -> None:
+def test_another_codec_or_encoder_is_refused(run: Path, config: Config, tmp_path: Path) -> None:
     other = tiny_diffusers(tmp_path / "other")
     state = other / "vae" / "diffusion_pytorch_model.safetensors"
     state.write_bytes(state.read_bytes()[:-4] + b"\0\0\0\1")
     with pytest.raises(ConfigError, match="choose with --codec"):
-        Studio(run, override(config, "models", {"codec": f"diffusers@{other}"}))
+        GenerationPipeline(run, override(config, "models", {"codec": f"diffusers@{other}"}))
     with pytest.raises(ConfigError, match="1 to 5"):
-        next(iter(Studio(run, config).takes([Prompt("x", 6.0)])))
+        next(iter(GenerationPipeline(run, config).takes([Prompt("x", 6.0)])))
 
 
 # --- longer than a window --------------------------------------------------------------------------
@@ -181,9 +182,9 @@ def test_a_window_of_the_own_length_is_the_network() -> None:
         Windowed(net, 32, 0.25)(x[:, :, :16], t, *given)
 
 
-def test_longer_sounds_are_as_long_as_asked(run: Path, config: AudioConfig) -> None:
-    studio = Studio(run, _with(config, seconds=3.1))
-    take = next(iter(studio.takes([Prompt("piano")])))
+def test_longer_sounds_are_as_long_as_asked(run: Path, config: Config) -> None:
+    pipeline = GenerationPipeline(run, _with(config, seconds=3.1))
+    take = next(iter(pipeline.generate([Prompt("piano")])))
     assert take.latent.shape == (8, 78, 16)
     assert take.wave.shape == (round(3.1 * 16000),)
     assert np.abs(take.wave).max() > 0
@@ -232,14 +233,14 @@ def test_an_exact_network_ends_at_its_latent_from_any_strength() -> None:
         vary(towards_other, clean, Noise([0], (2, 4, 4), clean), objective, config, 1.5)
 
 
-def test_variation_keeps_what_the_strength_leaves(run: Path, config: AudioConfig) -> None:
+def test_variation_keeps_what_the_strength_leaves(run: Path, config: Config) -> None:
     """strength 0 is the sound through the codec; more strength is farther from it."""
     sound = music(1.3, seed=1, rate_hz=16000).mean(0)
     takes = []
     for strength in (0.0, 0.35, 1.0):
-        studio = Studio(run, _with(config, strength=strength))
-        takes.append(next(iter(studio.takes([Prompt("piano")], sound))).latent)
-    through = studio._latent_of(sound)[0]
+        pipeline = GenerationPipeline(run, _with(config, strength=strength))
+        takes.append(next(iter(pipeline.generate([Prompt("piano")], sound))).latent)
+    through = pipeline.encode(sound)[0]
     assert torch.equal(takes[0], through)
     far = [float((t - through).abs().mean()) for t in takes]
     assert 0 == far[0] < far[1]
@@ -249,11 +250,9 @@ def test_variation_keeps_what_the_strength_leaves(run: Path, config: AudioConfig
 # --- files -----------------------------------------------------------------------------------------
 
 
-def test_files_say_what_made_them(run: Path, config: AudioConfig, tmp_path: Path) -> None:
+def test_files_say_what_made_them(run: Path, config: Config, tmp_path: Path) -> None:
     prompts = [Prompt("Slow piano, rain!", 5.0, 3), Prompt("drums", 1.0, 3)]
-    lines = make_sounds(
-        run, tmp_path, prompts, _with(config, n=2, format="flac"), log=lambda s: None
-    )
+    lines = generate(run, tmp_path, prompts, _with(config, n=2, format="flac"), log=lambda s: None)
     assert [line["file"] for line in lines] == [
         "slow-piano-rain-q5-s3.flac", "slow-piano-rain-q5-s4.flac", "drums-q1-s3.flac",
         "drums-q1-s4.flac",
@@ -268,21 +267,19 @@ def test_files_say_what_made_them(run: Path, config: AudioConfig, tmp_path: Path
     assert listed == lines
 
 
-def test_the_best_of_n_are_those_most_similar(
-    run: Path, config: AudioConfig, tmp_path: Path
-) -> None:
+def test_the_best_of_n_are_those_most_similar(run: Path, config: Config, tmp_path: Path) -> None:
     """Measured by the match model over all candidates, written best first."""
     wide = _with(config, seconds=1.2, n=3, best=2)
-    studio = Studio(run, wide)
+    pipeline = GenerationPipeline(run, wide)
     candidates = [Prompt("piano", 5.0, seed) for seed in range(3)]
-    ranked = studio.ranked(list(studio.takes(candidates)))
+    ranked = pipeline.ranked(list(pipeline.generate(candidates)))
     near = [t.similarity for t in ranked]
     assert near == sorted(near, reverse=True)  # type: ignore[type-var]
-    lines = make_sounds(run, tmp_path, candidates[:1], wide, log=lambda s: None)
+    lines = generate(run, tmp_path, candidates[:1], wide, log=lambda s: None)
     assert [line["seed"] for line in lines] == [t.prompt.seed for t in ranked[:2]]
     assert len(list(tmp_path.glob("*.wav"))) == 2
     with pytest.raises(ConfigError, match="best"):
-        MakeConfig(n=2, best=3)
+        GenerateConfig(n=2, best=3)
 
 
 def test_prompt_files(tmp_path: Path) -> None:
@@ -321,7 +318,7 @@ def test_the_list_keeps_other_files_lines(tmp_path: Path) -> None:
 # --- command line ------------------------------------------------------------------------------------
 
 
-def test_the_command(run: Path, config: AudioConfig, tmp_path: Path) -> None:
+def test_the_command(run: Path, config: Config, tmp_path: Path) -> None:
     told = [
         "generate", str(run), "--prompt", "piano", "--quality", "5", "--quality", "1", "--seconds",
         "1", "--n", "1", "--steps", "2", "--guidance", "3.5", "--negative", "low quality", "--seed",
@@ -340,6 +337,6 @@ def test_settings_read_back(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["generate", "x", "--show-config", "--n", "4", "--best", "2"])
     assert shown.exit_code == 0, shown.output
     (tmp_path / "a.toml").write_text(shown.output)
-    config = from_toml(tmp_path / "a.toml", AudioConfig())
-    assert (config.make.n, config.make.best) == (4, 2)
+    config = from_toml(tmp_path / "a.toml")
+    assert (config.generate.n, config.generate.best) == (4, 2)
     assert to_toml(config) == shown.output

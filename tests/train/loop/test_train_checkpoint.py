@@ -70,9 +70,9 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_last_good_one(tmp_path: Pat
     found = latest(tmp_path)
     assert found and found.folder == good
     (good / STATE).write_text("{")
-    with pytest.raises(StoreError, match="no checkpoint is whole"):
+    with pytest.raises(StoreError, match="no checkpoint is complete"):
         latest(tmp_path)
-    with pytest.raises(StoreError, match="no whole checkpoint"):
+    with pytest.raises(StoreError, match="no complete checkpoint"):
         open_checkpoint(good)
 
 

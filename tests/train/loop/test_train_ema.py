@@ -8,7 +8,7 @@ from torch import nn
 
 from qamdt.schemas.errors import ConfigError
 from qamdt.train.loop.ema import Ema
-from qamdt.train.loop.state_dicts import mean_of
+from qamdt.train.loop.state_dicts import ema_state
 
 
 def network() -> nn.Module:
@@ -30,7 +30,7 @@ def test_three_steps_by_hand() -> None:
         ema.update(net)
     # (d^2 1 + d 2 + 6) / (d^2 + d + 1): the start value is nowhere in it
     wanted = (decay**2 * 1 + decay * 2 + 6) / (decay**2 + decay + 1)
-    assert ema.mean["weight"].item() == pytest.approx(wanted, rel=1e-6)
+    assert ema.average["weight"].item() == pytest.approx(wanted, rel=1e-6)
     assert ema.weight == 1.75
 
 
@@ -40,7 +40,7 @@ def test_the_first_step_gives_the_weights_themselves() -> None:
     walk(net, 1)
     ema.update(net)
     for name, p in net.named_parameters():
-        assert torch.equal(ema.mean[name], p)
+        assert torch.equal(ema.average[name], p)
 
 
 def test_swapped_weights_are_the_mean_and_come_back_bit_for_bit() -> None:
@@ -51,7 +51,7 @@ def test_swapped_weights_are_the_mean_and_come_back_bit_for_bit() -> None:
         ema.update(net)
     before = {k: v.clone() for k, v in net.state_dict().items()}
     with pytest.raises(ZeroDivisionError), ema.swapped(net):
-        assert torch.equal(net[0].weight, ema.mean["0.weight"])
+        assert torch.equal(net[0].weight, ema.average["0.weight"])
         raise ZeroDivisionError  # an error inside leaves no mean behind
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
@@ -60,7 +60,7 @@ def test_buffers_are_copied_as_they_are() -> None:
     net = network()
     net.train()
     net(torch.randn(8, 3))
-    saved = mean_of(net, Ema(net, 0.9))
+    saved = ema_state(net, Ema(net, 0.9))
     assert set(saved) == set(net.state_dict())
     assert torch.equal(saved["1.running_mean"], net.state_dict()["1.running_mean"])
 
@@ -73,9 +73,9 @@ def test_a_resumed_mean_equals_an_uninterrupted_one() -> None:
         whole.update(net)
         if step == 2:
             resumed = Ema(net, 0.9)
-            resumed.load({k: v.clone() for k, v in whole.mean.items()}, whole.weight)
+            resumed.load({k: v.clone() for k, v in whole.average.items()}, whole.weight)
         elif step > 2:
             resumed.update(net)
-    assert all(torch.equal(v, resumed.mean[k]) for k, v in whole.mean.items())
+    assert all(torch.equal(v, resumed.average[k]) for k, v in whole.average.items())
     with pytest.raises(ConfigError, match="another network"):
         whole.load({"strange": torch.zeros(1)}, 1.0)

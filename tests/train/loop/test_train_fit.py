@@ -22,7 +22,7 @@ from qamdt.train.loop.checkpoint import EMA, MODEL, OPTIMIZER, latest, read_tens
 from qamdt.train.loop.fit import Outcome
 from qamdt.train.loop.fit import fit as train
 from qamdt.train.loop.metrics_log import read_log
-from qamdt.train.loop.run_folder import held
+from qamdt.train.loop.run_folder import locked
 
 
 @pytest.fixture(scope="module")
@@ -153,14 +153,14 @@ def test_a_run_goes_on_only_with_what_it_was_begun_with(dataset: Dataset, tmp_pa
     )
     with pytest.raises(ConfigError, match="no clip has a similarity"):
         fit(other, tmp_path / "new", tiny(objective=score))
-    with held(run), pytest.raises(DatasetBusy):
+    with locked(run), pytest.raises(DatasetBusy):
         fit(dataset, run, tiny())
 
 
 def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(
     dataset: Dataset, tmp_path: Path
 ) -> None:
-    config = tiny(optim={"lr": 1e30, "warmup": 0, "clip": 0.0}, watch={"save_every": 1})
+    config = tiny(optim={"lr": 1e30, "warmup": 0, "grad_clip_norm": 0.0}, watch={"save_every": 1})
     with pytest.raises(ModelError, match="lower --lr"):
         fit(dataset, tmp_path, config)
     good = latest(tmp_path)

@@ -18,12 +18,12 @@ from qamdt.train.loop.ema import Ema
 from qamdt.train.loop.fit import fit
 from qamdt.train.loop.optim import optimizer_of
 from qamdt.train.loop.state_dicts import (
-    mean_of,
-    moments_of,
-    put_mean,
-    put_moments,
-    put_weights,
-    weights_of,
+    ema_state,
+    load_ema_state,
+    load_model_state,
+    load_optimizer_state,
+    model_state,
+    optimizer_state,
 )
 from qamdt.train.network.model import QAMDT
 
@@ -65,9 +65,9 @@ def trained(shard: bool) -> tuple[QAMDT, torch.optim.Optimizer, Ema]:
 def test_sharded_weights_are_saved_whole_and_loaded_into_shards(one_process_group: None) -> None:
     network, optimizer, ema = trained(shard=True)
     plain, plain_optimizer, plain_ema = trained(shard=False)
-    saved = weights_of(network), mean_of(network, ema), moments_of(network, optimizer)
+    saved = model_state(network), ema_state(network, ema), optimizer_state(network, optimizer)
     wanted = (
-        weights_of(plain), mean_of(plain, plain_ema), moments_of(plain, plain_optimizer),
+        model_state(plain), ema_state(plain, plain_ema), optimizer_state(plain, plain_optimizer),
     )  # fmt: skip
     for one, other in zip(saved, wanted, strict=True):
         assert one.keys() == other.keys()
@@ -77,10 +77,10 @@ def test_sharded_weights_are_saved_whole_and_loaded_into_shards(one_process_grou
     with torch.no_grad():
         for p in network.parameters():
             p.zero_()
-    put_weights(network, before[0])
-    put_mean(network, ema, before[1], 1.5)
-    put_moments(network, optimizer, before[2])
-    again = weights_of(network), mean_of(network, ema), moments_of(network, optimizer)
+    load_model_state(network, before[0])
+    load_ema_state(network, ema, before[1], 1.5)
+    load_optimizer_state(network, optimizer, before[2])
+    again = model_state(network), ema_state(network, ema), optimizer_state(network, optimizer)
     for one, other in zip(again, before, strict=True):
         assert all(torch.equal(one[k], other[k]) for k in other)
     assert ema.weight == 1.5
