@@ -188,7 +188,9 @@ def row_class(name: str, version: int, columns: tuple[Column, ...], station: str
 
     The same arguments give the same class, so that what is pickled holds the arguments instead.
     """
-    own = [(c, typing.Any, col(doc, unit=unit, arrow=arrow)) for c, doc, unit, arrow in columns]
+    own = [
+        (c, typing.Any | None, col(doc, unit=unit, arrow=arrow)) for c, doc, unit, arrow in columns
+    ]
     shared = [
         ("clip_id", str, key("hash of file bytes, start and duration")),
         ("status", str, dataclasses.field(default="ok")),
