@@ -1,12 +1,12 @@
-"""The listening pass: one decode of each clip, as many listeners as have not heard it yet.
+"""The listening pass: one decode of each clip for all listeners that have no row of it yet.
 
-A Listener hears audio: `hear(sounds)` gives one answer per sound, in order, and an answer is either
-the table's own columns or the exception that kept it from one. It knows nothing of Ray, files,
+A Listener extracts something from audio: `extract(sounds)` gives one answer per sound, in order: the
+table's own columns, or the exception that kept it from them. It knows nothing of Ray, files,
 retries or progress.
 
 The unit is a block of windows of one file, fixed by their numbers. Before it is decoded the file is
 compared with what ingest saw, so that no score is ever made of other bytes. A listener that fails
-on a batch hears its sounds again one by one: the bad one gets its error, the others their rows.
+on a batch gets its sounds again one by one: the bad one gets its error, the others their rows.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ Answer = Mapping[str, Any] | Exception
 
 
 class Listener(Protocol):
-    """A stage that hears audio.
+    """A stage that works on audio.
 
     writes: the row class of its table. version: raised whenever the same input gives other
-    numbers. model_id, weights: "" where there is no model.
+    numbers. model_id, weights: "" where there is no model. A listener may also have `params`, a dict
+    of what else its rows depend on.
     """
 
     writes: type
@@ -65,7 +66,7 @@ class Listener(Protocol):
 
 @dataclass
 class ListenJob:
-    """A Job: hears every clip that some listener has no row of.
+    """A Job: decodes every clip that some listener has no row of.
 
     limit: at most so many clips in this run. kept_only: only clips that the filter station kept.
     """
@@ -96,7 +97,7 @@ class ListenJob:
             listener.open()
 
     def run(self, units: Sequence[Unit]) -> dict[type, list[Any]]:
-        made: dict[type, list[Any]] = {listener.writes: [] for listener in self.listeners}
+        rows: dict[type, list[Any]] = {listener.writes: [] for listener in self.listeners}
         for unit in units:
             items = self._decode(unit)
             for number, listener in enumerate(self.listeners):
@@ -105,8 +106,8 @@ class ListenJob:
                     for row, item in zip(unit.rows, items, strict=True)
                     if row[f"pending_{number}"]
                 ]
-                made[listener.writes] += answers(listener, due)
-        return made
+                rows[listener.writes] += answers(listener, due)
+        return rows
 
     def give_up(self, unit: Unit, error: Exception) -> dict[type, list[Any]]:
         return {
@@ -152,16 +153,16 @@ def answers(
     listener: Listener, due: Sequence[tuple[dict[str, Any], Sound | AudioError]]
 ) -> list[Any]:
     """One row per (plan row, sound or error), in order."""
-    heard: dict[str, Answer] = {}
+    by_clip: dict[str, Answer] = {}
     sounds = [(row["clip_id"], item) for row, item in due if isinstance(item, Sound)]
     if sounds:
         replies = _extract(listener, [sound for _, sound in sounds])
-        heard = {clip: reply for (clip, _), reply in zip(sounds, replies, strict=True)}
+        by_clip = {clip: reply for (clip, _), reply in zip(sounds, replies, strict=True)}
     return [
         as_row(
             listener,
             row["clip_id"],
-            item if isinstance(item, AudioError) else heard[row["clip_id"]],
+            item if isinstance(item, AudioError) else by_clip[row["clip_id"]],
         )
         for row, item in due
     ]
@@ -176,7 +177,7 @@ def _extract(listener: Listener, sounds: Sequence[Sound]) -> Sequence[Answer]:
         return [reply for sound in sounds for reply in _extract(listener, [sound])]
     if len(replies) != len(sounds):
         raise RuntimeError(
-            f"{type(listener).__name__}.hear gave {len(replies)} answers to {len(sounds)} sounds"
+            f"{type(listener).__name__}.extract gave {len(replies)} answers to {len(sounds)} sounds"
         )
     return replies
 

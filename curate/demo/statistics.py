@@ -47,15 +47,15 @@ def auc_by_group(
     groups, index = np.unique(np.concatenate([above_group, below_group]), return_inverse=True)
     first, second = index[: len(above)], index[len(above) :]
     rng = np.random.default_rng(seed)
-    found = np.empty(0)
-    while found.size < ROUNDS:
+    draws = np.empty(0)
+    while draws.size < ROUNDS:
         drawn = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), ROUNDS)
         up, down = drawn[:, first], drawn[:, second]  # [rounds, scores]: how often each counts
         pairs = up.sum(axis=1) * down.sum(axis=1)
         both = pairs > 0
         won = np.einsum("ri,ij,rj->r", up[both], wins, down[both], optimize=True)
-        found = np.concatenate([found, won / pairs[both]])[:ROUNDS]
-    low, high = np.quantile(found, [0.025, 0.975])
+        draws = np.concatenate([draws, won / pairs[both]])[:ROUNDS]
+    low, high = np.quantile(draws, [0.025, 0.975])
     return Estimate(float(wins.mean()), float(low), float(high), len(above) + len(below))
 
 

@@ -218,7 +218,7 @@ def _errors(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> list[Numbers]:
     """By class: how many files or clips, which tables miss their row, and examples."""
     counted = {name_of(c) for c in tables_of(dataset) if declaration_of(c).in_funnel} - {"files"}
     by_clip = " UNION ALL ".join(
-        f"SELECT '{table}' AS made, c.path, c.start_s, t.error_type, t.error_message"  # noqa: S608
+        f"SELECT '{table}' AS of_table, c.path, c.start_s, t.error_type, t.error_message"  # noqa: S608
         f" FROM \"{table}\" t JOIN clips c USING (clip_id) WHERE t.status = 'error'"
         for table in map(name_of, tables_of(dataset))
         if table in counted
@@ -229,8 +229,8 @@ def _errors(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> list[Numbers]:
         " list_sort(list_distinct(flatten(list(tables)))) AS tables,"
         " list({'path': path, 'start_s': start_s, 'message': message}"
         "  ORDER BY path, start_s)[:$most] AS examples FROM ("
-        "  SELECT error_type, path, start_s, list(made) AS tables, min(error_message) AS message"
-        "  FROM (SELECT 'files' AS made, path, NULL::DOUBLE AS start_s, error_type, error_message"
+        "  SELECT error_type, path, start_s, list(of_table) AS tables, min(error_message) AS message"
+        "  FROM (SELECT 'files' AS of_table, path, NULL::DOUBLE AS start_s, error_type, error_message"
         f"  FROM files WHERE status = 'error' UNION ALL {by_clip})"
         "  GROUP BY error_type, path, start_s) GROUP BY 1 ORDER BY 2 DESC, 1",
         {"most": EXAMPLES},

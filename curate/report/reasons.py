@@ -14,9 +14,9 @@ def meaning_of(reason: str, params: Mapping[str, Any]) -> dict[str, Any]:
     A reason of `--where`, or of a plug-in's rule, is explained by its condition: the plug-in need
     not be loaded.
     """
-    asked = conditions(tuple(params.get("where", ())))
-    if reason in asked:
-        return {"meaning": "kept are clips where", "setting": None, "value": asked[reason]}
+    named = conditions(tuple(params.get("where", ())))
+    if reason in named:
+        return {"meaning": "kept are clips where", "setting": None, "value": named[reason]}
     if reason in (rules := params.get("rules", {})):
         return {
             "meaning": "a plug-in's rule: dropped where",
@@ -28,7 +28,7 @@ def meaning_of(reason: str, params: Mapping[str, Any]) -> dict[str, Any]:
             value = params.get(rule.setting) if rule.setting else None
             return {"meaning": rule.sentence, "setting": rule.setting, "value": value}
     of_lists = [rule for rule in LIST_RULES if rule.name == reason and rule.setting]
-    given = [rule.setting for rule in of_lists if params.get(str(rule.setting))]
+    given = [str(rule.setting) for rule in of_lists if params.get(str(rule.setting))]
     return {
         "meaning": of_lists[0].sentence if of_lists else "",
         "setting": given[0] if given else None,
