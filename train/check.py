@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..models.clap.kinds import MATCHERS
-from ..models.ref import check_refs
+from ..models.ref import Kinds, check_refs
 from .codec.kinds import CODECS
 from .codec.text_encoders import ENCODERS
 
-KINDS = {"codec": CODECS, "text_encoder": ENCODERS, "match": MATCHERS}
+KINDS: Mapping[str, Kinds] = {"codec": CODECS, "text_encoder": ENCODERS, "match": MATCHERS}
 
 
 def check_models(models: Any, *roles: str) -> None:

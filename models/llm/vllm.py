@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ...schemas.errors import ConfigError, ModelError
+from ...schemas.errors import ConfigError, ModelError, WeightsMissing
 from ..fetch.hf_folder import folder_digest
 from ..ref import Options, with_options
 from .answer import Said, check_schema, checked, gathered
@@ -48,7 +48,7 @@ class VllmEngine:
     _running: ClassVar[VllmEngine | None] = None
 
     def __init__(self, kind: str, where: str, **more: Any) -> None:
-        """Check that vLLM is installed. Raises ConfigError.
+        """Check that vLLM is installed and the folder there. Raises ConfigError, WeightsMissing.
 
         more: further arguments of `vllm.LLM`.
         """
@@ -61,6 +61,11 @@ class VllmEngine:
         self._where, self._options = with_options(kind, where, DEFAULTS)
         self._more = more
         folder = Path(self._where).expanduser()
+        if self._where.startswith(("/", ".", "~")) and not folder.is_dir():
+            raise WeightsMissing(
+                f"model {kind}@{where}: there is no folder {folder}; give one in Hugging Face's "
+                "layout, or a model's name on the hub"
+            )
         self.name = folder.name if folder.is_dir() else self._where
         self.digest = folder_digest(folder) if folder.is_dir() else text_digest(self._where)
         self._llm: Any = None
