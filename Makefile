@@ -2,7 +2,7 @@
 #
 #   make curate                         the demo set, curated: funnel, rows, report
 #   make curate DATASET=/music OUT=out  the same for your folder or manifest
-#   make test                           the test suite (at most 12 minutes on 2 cores)
+#   make test                           the test suite (6 minutes on 2 cores)
 
 PYTHON   ?= python3
 VENV     ?= .venv
@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 .PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
   real-music train-pmos train-pmos-16k train-clap calibrate-tags eval-models figures-line \
   figures-trainer figures-captions figures-evaluator figures-codec figures-adapters train \
-  train-codec quality-proof test-oracle test-laion vllm-env test-vllm quote clean
+  figures-house train-codec quality-proof test-oracle test-laion vllm-env test-vllm quote clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,8 +59,8 @@ demo: $(VENV)/.models  ## make the demo set in OUT/music
 bench:  ## compare the curated demo set with its truth
 	$(BIN)/qamdt-curate bench $(OUT)/dataset --truth $(OUT)/music/truth.jsonl
 
-test: $(VENV)/.dev $(VENV)/.models  ## the test suite
-	$(BIN)/python -m pytest -q
+test: $(VENV)/.dev $(VENV)/.models  ## the test suite, on two processes
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-all: $(VENV)/.dev $(VENV)/.models  ## the test suite with the slow tests
 	$(BIN)/python -m pytest -q -m 'not gpu and not oracle and not laion and not vllm'
@@ -86,19 +86,19 @@ real-music: $(VENV)/.models  ## 34 tracks of real music from Debian packages, cu
 	$(BIN)/qamdt-curate run out/real/music out/real/dataset --workers $(WORKERS) $(FLAGS)
 
 train-pmos: $(VENV)/.pmos  ## label and train pmos-mini from nothing (about 2 hours)
-	$(BIN)/python -m qamdt.recipes.pmos.train_pmos --workers $(WORKERS)
+	$(BIN)/python -m qamdt.recipes.pmos.train --workers $(WORKERS)
 
 train-pmos-16k: $(VENV)/.pmos  ## the same for pmos-mini-16k, from pmos-mini and its labels
-	$(BIN)/python -m qamdt.recipes.pmos.train_pmos_16k --workers $(WORKERS)
+	$(BIN)/python -m qamdt.recipes.pmos.train_16k --workers $(WORKERS)
 
 train-clap: $(VENV)/.pmos $(VENV)/.models  ## render and train clap-mini from nothing
-	$(BIN)/python -m qamdt.recipes.clap.train_clap
+	$(BIN)/python -m qamdt.recipes.clap.train
 
 calibrate-tags: $(VENV)/.pmos $(VENV)/.models  ## choose the thresholds of tags-mini again
-	$(BIN)/python -m qamdt.recipes.tags.calibrate_tags
+	$(BIN)/python -m qamdt.recipes.tags.calibrate
 
 eval-models: $(VENV)/.pmos $(VENV)/.models  ## measure the embedded models: figures/models.json
-	$(BIN)/python -m qamdt.benchmarks.models --workers $(WORKERS) --out figures/models.json
+	$(BIN)/python -m qamdt.benchmarks.models.embedded --workers $(WORKERS) --out figures/models.json
 
 figures-captions: $(VENV)/.models  ## measure the captions: figures/captions.json
 	$(BIN)/python -m qamdt.benchmarks.curation.captions --out figures/captions.json
@@ -154,7 +154,7 @@ figures-line: $(VENV)/.models  ## measure the line: figures/line.json
 	$(BIN)/python -m qamdt.benchmarks.curation.line --out figures/line.json
 
 train-codec: $(VENV)/.pmos  ## train codec-mini from nothing (about 45 minutes)
-	$(BIN)/python -m qamdt.recipes.codec.train_codec --threads $(WORKERS)
+	$(BIN)/python -m qamdt.recipes.codec.train --threads $(WORKERS)
 
 figures-codec: $(VENV)/.pmos $(VENV)/.models  ## measure the codec: figures/codec.json
 	$(BIN)/python -m qamdt.benchmarks.training.codec --out figures/codec.json
@@ -191,6 +191,11 @@ quality-proof: $(VENV)/.pmos $(VENV)/.models  ## is the quality level heard? (15
 
 figures-trainer: $(VENV)/.core  ## measure the trainer: figures/trainer.json; RELEASED=folder compares
 	$(BIN)/python -m qamdt.benchmarks.training.trainer --out figures/trainer.json $(if $(RELEASED),--released '$(RELEASED)')
+
+# with ISA='a.xml b.xml' and JUNIT=c.xml, JUnit files of `make test-isa` and `make test`, theirs too
+figures-house: $(VENV)/.dev  ## measure the code itself: figures/house.json
+	$(BIN)/python -m qamdt.benchmarks.house --out figures/house.json \
+	  $(foreach file,$(ISA),--isa '$(file)') $(if $(JUNIT),--junit '$(JUNIT)')
 
 quote: $(VENV)/.core  ## bring the figures that documents quote up to figures/*.json
 	$(BIN)/python -m qamdt.benchmarks.quote README.md models/weights/*.md

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import av
 import numpy as np
 import soundfile as sf
 
 from ..schemas.errors import EmptyFile, UnreadableAudio
+
+T = TypeVar("T")
 
 SAMPLE_EXACT = ("FLOAT", "DOUBLE", "ULAW", "ALAW")  # and PCM_*: subtypes whose seek is exact
 # The containers FFmpeg may open. Not among them: playlists (hls, concat, dash), which open other
@@ -111,9 +113,9 @@ class PyavDecoder:
         while missing > 0 and (chunk := next(self._chunks, None)) is not None:
             parts.append(chunk)
             missing -= chunk.shape[1]
-        whole = np.concatenate(parts, axis=1)
-        self._rest = whole[:, frames:].copy()
-        return whole[:, :frames]
+        samples = np.concatenate(parts, axis=1)
+        self._rest = samples[:, frames:].copy()
+        return samples[:, :frames]
 
     def seek(self, frame: int) -> None:
         raise NotImplementedError("an FFmpeg stream is decoded from its start: `seeks` is False")
@@ -154,24 +156,31 @@ def open_decoder(path: Path) -> Decoder:
 
     Raises EmptyFile for zero bytes; UnreadableAudio, with both decoders' reasons, when none does.
     """
+    by_libsndfile: Callable[[Path], Decoder] = SoundfileDecoder
+    return by_first_decoder(path, by_libsndfile, PyavDecoder)
+
+
+def by_first_decoder(
+    path: Path, by_libsndfile: Callable[[Path], T], by_ffmpeg: Callable[[Path], T]
+) -> T:
+    """What `by_libsndfile` makes of the file, or `by_ffmpeg` where libsndfile does not open it.
+
+    Raises EmptyFile for zero bytes; UnreadableAudio, with both reasons, when neither reads it.
+    """
     refuse_unusable(path)
     try:
-        return SoundfileDecoder(path)
+        return by_libsndfile(path)
     except (sf.LibsndfileError, TypeError) as error:  # TypeError: a name that ends in .raw
         first = reason(error)
     try:
-        return PyavDecoder(path)
+        return by_ffmpeg(path)
     except (av.FFmpegError, UnreadableAudio) as error:
-        raise no_decoder(path, first, reason(error)) from error
-
-
-def no_decoder(path: Path, libsndfile: str, ffmpeg: str) -> UnreadableAudio:
-    return UnreadableAudio(
-        f"{path}: no decoder reads it (libsndfile: {libsndfile}; FFmpeg: {ffmpeg})"
-    )
+        raise UnreadableAudio(
+            f"{path}: no decoder reads it (libsndfile: {first}; FFmpeg: {reason(error)})"
+        ) from error
 
 
 def reason(error: Exception) -> str:
-    """What a decoder says is wrong, without the name of the file and of its own functions."""
-    said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return str(said).removeprefix("Error : ").rstrip(".")
+    """What a decoder reports, without the name of the file and of its own functions."""
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return str(text).removeprefix("Error : ").rstrip(".")

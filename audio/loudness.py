@@ -33,9 +33,9 @@ def integrated_loudness(samples: np.ndarray, rate_hz: int) -> float | None:
     blocks = samples.shape[1] // step - BLOCKS_OVERLAP + 1
     if blocks < 1:
         return None
-    heard = sosfilt(_k_weighting(rate_hz), samples, axis=1)
+    weighted = sosfilt(_k_weighting(rate_hz), samples, axis=1)
     steps = (blocks + BLOCKS_OVERLAP - 1) * step
-    power = np.square(heard[:, :steps]).reshape(len(samples), -1, step).sum(axis=2)
+    power = np.square(weighted[:, :steps]).reshape(len(samples), -1, step).sum(axis=2)
     sums = np.lib.stride_tricks.sliding_window_view(power, BLOCKS_OVERLAP, axis=1).sum(axis=2)
     weights = np.array(CHANNEL_WEIGHTS.get(len(samples), (1.0,) * len(samples)))
     energy = weights @ (sums / (BLOCKS_OVERLAP * step))  # [blocks]

@@ -6,7 +6,9 @@
 A wave of N samples is reflected by 432 at each end and not centred, so that it has N / 160 frames:
 10.24 s, 163,840 samples, are 1024 frames. Frame i is centred on sample 160 i + 80. A sound that is
 too short is filled up as a wave (`fitted`), never as a mel. All of it is computed in float64: under
-a loud tone the bands far from it hold less than float32 can tell from rounding.
+a loud tone the bands far from it hold less than float32 can tell from rounding. On the CPU waves
+are computed one by one: a product of another batch size may differ in its last bits, whatever the
+processor, and no row shall depend on its batch.
 
 Source: AudioLDM (arXiv 2301.12503) as used by QA-MDT; the scale of Slaney, Auditory Toolbox, 1998;
 the way back: Lee and Seung 2001 for the magnitudes, Griffin and Lim 1984 with the momentum of
@@ -15,6 +17,7 @@ Perraudin et al. 2013 for the phases.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -57,6 +60,17 @@ def log_mel(wave: Tensor) -> Tensor:
         raise AudioError(
             f"waves of shape {tuple(wave.shape)} have no mel: expected [B, N], N at least {FFT}"
         )
+    return row_by_row(_log_mel, wave)
+
+
+def row_by_row(compute: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+    """`compute` of a batch [B, ...], on the CPU of each row alone: the bits of a row are its own."""
+    if batch.device.type != "cpu" or len(batch) < 2:
+        return compute(batch)
+    return torch.cat([compute(row[None]) for row in batch])
+
+
+def _log_mel(wave: Tensor) -> Tensor:
     mel = torch.einsum("bft,mf->btm", magnitude(wave), filterbank().to(wave.device))
     return mel.clamp_min(FLOOR).log().float()
 
@@ -80,18 +94,18 @@ def magnitude_of_mel(mel: Tensor, iterations: int = 30) -> Tensor:
     bank = filterbank().to(mel.device).float()  # [64, 513]
     wanted = mel.float().exp().transpose(1, 2)  # [B, 64, T]
     share = bank / bank.sum(0).clamp_min(1e-9)  # of each band at a frequency
-    found = (share.T @ (wanted / bank.sum(1)[:, None])).clamp_min(1e-9)
+    estimate = (share.T @ (wanted / bank.sum(1)[:, None])).clamp_min(1e-9)
     target = bank.T @ wanted
     for _ in range(iterations):
-        found = found * target / (bank.T @ (bank @ found)).clamp_min(1e-12)
-    return found
+        estimate = estimate * target / (bank.T @ (bank @ estimate)).clamp_min(1e-12)
+    return estimate
 
 
 def griffin_lim(magnitudes: Tensor, iterations: int = ITERATIONS) -> Tensor:
     """Waves float32 [B, 160 T] with about the magnitudes [B, 513, T] that `magnitude` gives.
 
     Phases start from zero: random ones gave no nearer mel and no better p-MOS, and would need a
-    seed. A wave does not depend on its batch.
+    seed.
     """
     from torchaudio.functional import griffinlim
 
@@ -105,7 +119,7 @@ def griffin_lim(magnitudes: Tensor, iterations: int = ITERATIONS) -> Tensor:
 
 def inverted(mel: Tensor, iterations: int = ITERATIONS) -> Tensor:
     """Waves float32 [B, 160 T] of log-mels [B, T, 64], by Griffin-Lim alone."""
-    return griffin_lim(magnitude_of_mel(mel), iterations)
+    return row_by_row(lambda one: griffin_lim(magnitude_of_mel(one), iterations), mel)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""File facts: what a file says of itself before it is decoded, and its tags.
+"""File facts from the header, before anything is decoded, and the tags.
 
 The duration is the header's. For most files it is what decoding gives; of a truncated file, or one
 whose header lies, the windows behind the true end become EndOfAudio rows when they are read.
@@ -16,7 +16,7 @@ import soundfile as sf
 
 from ..schemas.errors import UnreadableAudio
 from .decode import BLOCK
-from .decoders import DAMAGE, no_decoder, open_container, open_decoder, reason, refuse_unusable
+from .decoders import DAMAGE, by_first_decoder, open_container, open_decoder, reason
 
 # Our name of a tag, and the names files have for it, best first.
 TAGS = {
@@ -35,9 +35,9 @@ UNKNOWN_FRAMES = 2**62  # libsndfile's answer for a FLAC stream whose header lea
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """A file, unheard.
+    """A file, not decoded.
 
-    duration_s: what the header says. rate_hz: samples a second. channels: 1 or more.
+    duration_s: of the header. rate_hz: samples a second. channels: 1 or more.
     codec, container: lower-case names ("mp3" in "mp3", "vorbis" in "ogg", "pcm_16" in "wav").
     tags: those of `TAGS` that the file has, stripped, never empty.
     """
@@ -55,16 +55,7 @@ def probe(path: str | Path) -> AudioInfo:
 
     Raises EmptyFile for zero bytes, UnreadableAudio for what cannot be opened as audio.
     """
-    path = Path(path)
-    refuse_unusable(path)
-    try:
-        return _by_soundfile(path)
-    except (sf.LibsndfileError, TypeError) as error:  # TypeError: a name that ends in .raw
-        first = reason(error)
-    try:
-        return _by_ffmpeg(path)
-    except (av.FFmpegError, UnreadableAudio) as error:
-        raise no_decoder(path, first, reason(error)) from error
+    return by_first_decoder(Path(path), _by_soundfile, _by_ffmpeg)
 
 
 def _by_soundfile(path: Path) -> AudioInfo:
@@ -141,8 +132,8 @@ def _positive(path: Path, seconds: float) -> float:
     return seconds
 
 
-def _known(said: Mapping[str, str]) -> dict[str, str]:
+def _known(metadata: Mapping[str, str]) -> dict[str, str]:
     """Of all tags of a file those that `TAGS` names, by our names."""
-    lower = {key.lower(): value.replace("\0", " ").strip() for key, value in said.items()}
-    found = {name: [lower[key] for key in keys if lower.get(key)] for name, keys in TAGS.items()}
-    return {name: values[0] for name, values in found.items() if values}
+    lower = {key.lower(): value.replace("\0", " ").strip() for key, value in metadata.items()}
+    values = {name: [lower[key] for key in keys if lower.get(key)] for name, keys in TAGS.items()}
+    return {name: first[0] for name, first in values.items() if first}

@@ -31,9 +31,9 @@ COLUMNS = ("id", "path", "start_s", "duration_s", "caption", "tags", "source", "
 
 @dataclass(frozen=True)
 class Entry:
-    """One request: a file, perhaps a window of it, and what is said of it.
+    """One request: a file, perhaps a window of it, and what is known of it.
 
-    id: a name that others know it by. extra: the text of a further column that was asked for.
+    id: a name that others know it by. extra: the text of the further column `entries` reads.
     problem: why it cannot be used, as (error type, message); then `path` names the culprit.
     """
 
@@ -70,12 +70,12 @@ def _folder(root: Path, ignored: Counter[str]) -> Iterator[Entry]:
     while stack:
         folder = stack.pop()
         try:
-            found = sorted(os.scandir(folder), key=lambda e: os.fsencode(e.name))
+            items = sorted(os.scandir(folder), key=lambda e: os.fsencode(e.name))
         except OSError as error:
             yield _problem(folder, "UnreadableFolder", error.strerror or str(error))
             continue
         inner = []
-        for item in found:
+        for item in items:
             if item.name.startswith("."):
                 ignored["hidden"] += 1
             elif _is_folder(item):
@@ -105,7 +105,7 @@ def _file(path: str) -> Entry:
 def _is_folder(item: os.DirEntry[str]) -> bool:
     try:
         return item.is_dir()
-    except OSError:  # a link that leads in a circle: the file's own stage says so
+    except OSError:  # a link that leads in a circle: the file's own stage reports it
         return False
 
 

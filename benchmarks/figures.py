@@ -1,4 +1,9 @@
-"""Figures: measured numbers in figures/*.json, each with its interval, n, unit and command."""
+"""Files of figures: measured numbers in figures/*.json, with machine facts and date.
+
+A figure is `{value, low, high, n, unit, command}` (`recipes/common/figures.py`). A benchmark of several
+parts is `measure_parts` over a dict from a part's name to its function, with the options `Out` and
+`Only`.
+"""
 
 from __future__ import annotations
 
@@ -10,31 +15,28 @@ import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-Figures = Mapping[str, Mapping[str, Any]]
+import typer
 
+from ..recipes.common.figures import Figure, Figures, figure, show_figures
 
-def plain_figure(value: float, n: int, unit: str, command: str) -> dict[str, Any]:
-    """A figure without an interval."""
-    return {
-        "value": round(value, 4),
-        "low": None,
-        "high": None,
-        "n": n,
-        "unit": unit,
-        "command": command,
-    }
+__all__ = ["Figure", "Figures", "Only", "Out", "Parts", "figure", "measure_parts", "show_figures",
+           "write_figures"]  # fmt: skip
+
+Parts = Mapping[str, Callable[[Path], Figures]]  # name -> function of a work folder
+Out = Annotated[Path, typer.Option("--out", help="JSON file of figures")]
+Only = Annotated[str, typer.Option("--only", help="parts, separated by commas; all by default")]
 
 
 def write_figures(path: Path, measured: Figures) -> None:
     """Put figures into a file, with machine facts and date; figures of other names stay."""
     content = json.loads(path.read_text()) if path.exists() else {"figures": {}}
-    for name, figure in measured.items():
+    for name, values in measured.items():
         numbers = {
-            k: round(figure[k], 4) for k in ("value", "low", "high") if figure[k] is not None
+            k: round(values[k], 4) for k in ("value", "low", "high") if values[k] is not None
         }
-        content["figures"][name] = {**figure, **numbers}
+        content["figures"][name] = {**values, **numbers}
     content["machine"] = {
         "cores": os.cpu_count(),
         "processor": platform.machine(),
@@ -46,15 +48,23 @@ def write_figures(path: Path, measured: Figures) -> None:
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
-def measure_parts(parts: Mapping[str, Callable[[Path], Figures]], only: str, out: Path) -> None:
-    """Measure the parts named in `only` (by commas), each in a folder of its own that is deleted
-    afterwards; print a line a figure and put them into `out`, where figures of other parts stay."""
-    for part in only.split(","):
-        work = Path(tempfile.mkdtemp(prefix=f"qamdt-{part}-"))
+def measure_parts(parts: Parts, only: str, out: Path | None) -> None:
+    """Measure the parts named in `only` (by commas; "" is all), each in a folder of its own that is
+    deleted afterwards; print a line a figure and put them into `out`, where other figures stay.
+
+    out: None writes nothing. Raises typer.BadParameter for a part that there is not.
+    """
+    names = [name.strip() for name in only.split(",")] if only else list(parts)
+    if unknown := [name for name in names if name not in parts]:
+        raise typer.BadParameter(
+            f"--only {','.join(unknown)}: expected parts of {', '.join(parts)}"
+        )
+    for name in names:
+        work = Path(tempfile.mkdtemp(prefix=f"qamdt-{name}-"))
         try:
-            measured = parts[part](work)
+            measured = parts[name](work)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        write_figures(out, measured)
-        for name, figure in measured.items():
-            print(f"{name:32} {figure['value']:.4g} {figure['unit']}", flush=True)
+        if out:
+            write_figures(out, measured)
+        show_figures(measured)

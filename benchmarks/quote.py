@@ -21,10 +21,10 @@ FOLDER = Path("figures")
 
 def read_figures(folder: Path) -> dict[str, dict[str, Any]]:
     """All figures of the JSON files in `folder` by name."""
-    found: dict[str, dict[str, Any]] = {}
+    figures: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*.json")):
-        found |= json.loads(path.read_text())["figures"]
-    return found
+        figures |= json.loads(path.read_text())["figures"]
+    return figures
 
 
 def requote(text: str, figures: Mapping[str, Mapping[str, Any]]) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ..pipeline.dataset import Dataset
 from ..pipeline.stage import Call
-from ..pipeline.views import ask
+from ..pipeline.views import query as query_dataset
 from ..schemas.errors import ConfigError
 from . import stations
 from .cli_finetune import train_pmos
@@ -156,7 +156,7 @@ def sql(
     from .report.query_files import write_csv, write_json, write_parquet
     from .report.terminal import print_rows
 
-    answer = ask(folder, query)
+    answer = query_dataset(folder, query)
     if csv:
         write_csv(answer, csv)
     if json_:

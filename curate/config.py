@@ -13,10 +13,11 @@ from typing import Any
 
 from ..models.profile import profile_or_file
 from ..pipeline.stage import RunConfig
-from ..schemas import settings
+from ..schemas import plugins, settings
 from ..schemas.errors import ConfigError
 from ..schemas.settings import at_least, between, one_of, setting, to_toml
 from . import roles
+from .quality.rules import conditions, help_of
 
 __all__ = ["Config", "from_toml", "setting", "to_toml"]
 
@@ -58,11 +59,15 @@ class ModelsConfig:
 class ScoreConfig:
     """Which listeners hear the clips."""
 
-    only: tuple[str, ...] = setting(LISTENERS, "listeners to run", LISTENERS)
+    only: tuple[str, ...] = setting(
+        (), f"listeners to run: {', '.join(LISTENERS)}, or a plug-in's; default: all"
+    )
 
     def __post_init__(self) -> None:
-        for name in self.only:
-            one_of("only", name, LISTENERS)
+        if set(self.only) - set(LISTENERS):
+            known = tuple(plugins.kinds("listener", dict.fromkeys(LISTENERS)))
+            for name in self.only:
+                one_of("only", name, known)
 
 
 @dataclass(frozen=True)
@@ -86,14 +91,15 @@ class CaptionConfig:
     min_tag: float | None = setting(
         None, "one probability from which any tag is a fact, instead of the tagger's own for each"
     )
-    sure: float | None = setting(  # bench_facts: a tenth of the wrong ones
-        0.9, "calibrated probability from which an instrument is said"
+    min_instrument_probability: float | None = setting(  # bench_facts: a tenth of the wrong ones
+        0.9, "calibrated probability from which an instrument is said", was="sure"
     )
     listen_prompt: str = setting("listen-v1", "prompt of audio captioners: a name, or a file")
     listen_max_tokens: int = setting(80, "longest answer of an audio captioner, in tokens")
 
     def __post_init__(self) -> None:
-        between("sure", self.sure if self.sure is not None else 0.5, 0.01, 0.999)
+        if self.min_instrument_probability is not None:
+            between("min_instrument_probability", self.min_instrument_probability, 0.01, 0.999)
         at_least("listen_max_tokens", self.listen_max_tokens, 1)
 
 
@@ -106,9 +112,13 @@ class RefineConfig:
 
     rho1: str = setting("0.0", "similarity from which a generated caption is kept")
     rho2: str = setting("0.5", "similarity of original and generated from which none are merged")
-    believe: str = setting("0.1", "similarity from which an original may be believed")
-    fits: float | None = setting(  # two demo sets of other seeds: wrong ones reach .81
-        1.0, "an original must fit better than others' captions, in standard deviations"
+    min_original_similarity: str = setting(
+        "0.1", "similarity from which an original caption may be right", was="believe"
+    )
+    min_z: float | None = setting(  # two demo sets of other seeds: wrong ones reach .81
+        1.0,
+        "an original must fit better than others' captions, in standard deviations",
+        was="fits",
     )
     margin: float = setting(0.02, "how much nearer a generated text must be to replace a good one")
     rich_words: int = setting(14, "words from which an original says enough as it is")
@@ -117,18 +127,22 @@ class RefineConfig:
     t5: str | None = setting(None, "folder of a T5 tokenizer; default: a careful estimate")
     language: str = setting("en", "language of captions", ("en", "any"))
     names: bool = setting(False, "captions may name the title and artist of the file's tags")
-    echoes: int = setting(3, "originals whose merged texts may be alike before none is taken")
-    echo: float = setting(0.97, "similarity from which two texts are alike")
+    near_dup_limit: int = setting(
+        3, "originals whose merged texts may be alike before none is taken", was="echoes"
+    )
+    near_dup_similarity: float = setting(
+        0.97, "similarity from which two texts are alike", was="echo"
+    )
     candidates: int = setting(1, "texts asked of the LLM a prompt, the first one greedy")
     llm_max_tokens: int = setting(200, "longest answer of the LLM, in tokens")
     prompt: str = setting("merge-v2", "prompt: a name in curate/prompts, or a file")
 
     def __post_init__(self) -> None:
-        for name in ("rho1", "rho2", "believe"):
+        for name in ("rho1", "rho2", "min_original_similarity"):
             threshold(name, getattr(self, name))
         one_of("language", self.language, ("en", "any"))
         at_least("candidates", self.candidates, 1)
-        at_least("echoes", self.echoes, 1)
+        at_least("near_dup_limit", self.near_dup_limit, 1)
         at_least("max_tokens", self.max_tokens, 8)
 
 
@@ -148,20 +162,27 @@ def threshold(name: str, text: str) -> tuple[float | None, float | None]:
 
 @dataclass(frozen=True)
 class FilterConfig:
-    """What drops a clip. Every rule is a comparison on stored numbers; None is off."""
+    """What drops a clip, by stored numbers alone; None and an empty list are off. The rules:
+    `quality/rules.py`. Raises ConfigError for conditions of one name."""
 
-    max_silence: float | None = setting(0.8, "largest share of silent frames")
-    min_rms_dbfs: float | None = setting(-60.0, "lowest RMS level in dBFS")
-    max_clipping: float | None = setting(0.02, "largest share of clipped samples")
-    min_bandwidth_hz: float | None = setting(None, "lowest bandwidth in Hz")
-    min_pmos: float | None = setting(None, "lowest p-MOS")
-    min_level: int | None = setting(None, "lowest quality level, 1..5")
-    min_similarity: float | None = setting(
-        None, "lowest audio-text similarity of the final caption"
-    )
-    need_caption: bool = setting(True, "drop clips that end without a caption")
-    need_belief: bool = setting(True, "drop clips whose caption does not fit, yet is the nearest")
-    dedup_audio: bool = setting(True, "drop clips whose samples equal another's")
+    max_silence: float | None = setting(0.8, help_of("max_silence"))
+    min_rms_dbfs: float | None = setting(-60.0, help_of("min_rms_dbfs"))
+    max_clipping: float | None = setting(0.02, help_of("max_clipping"))
+    min_bandwidth_hz: float | None = setting(None, help_of("min_bandwidth_hz"))
+    min_pmos: float | None = setting(None, help_of("min_pmos"))
+    min_level: int | None = setting(None, help_of("min_level"))
+    min_similarity: float | None = setting(None, help_of("min_similarity"))
+    need_caption: bool = setting(True, help_of("need_caption"))
+    need_belief: bool = setting(True, help_of("need_belief"))
+    dedup_audio: bool = setting(True, help_of("dedup_audio"))
+    where: tuple[str, ...] = setting((), help_of("where"))
+    exclude: tuple[str, ...] = setting((), help_of("exclude"))
+    licences: tuple[str, ...] = setting((), help_of("licences"))
+    sources: tuple[str, ...] = setting((), help_of("sources"))
+    not_sources: tuple[str, ...] = setting((), help_of("not_sources"))
+
+    def __post_init__(self) -> None:
+        conditions(self.where)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from ..models.llm.kinds import LLMS
 from ..models.pmos.kinds import KINDS
 from ..models.ref import Kinds, check_refs, usages
 from ..models.tags.kinds import TAGGERS
+from ..schemas import plugins
 from .captions.kinds import CAPTIONERS
 
-ROLES: Mapping[str, Kinds] = {
+ROLES: Mapping[str, Kinds] = {  # the built-in kinds
     "pmos": KINDS,
     "match": MATCHERS,
     "tagger": TAGGERS,
@@ -20,6 +21,11 @@ ROLES: Mapping[str, Kinds] = {
     "llm": LLMS,
 }
 OF_LISTENER = {"pmos": "pmos", "clap": "match", "tags": "tagger"}  # listener -> role of its model
+
+
+def kinds_of(role: str) -> Kinds:
+    """The kinds of a role, those of plug-ins among them."""
+    return plugins.kinds(role, ROLES[role])
 
 
 def help_of(role: str, name: str) -> str:
@@ -33,4 +39,5 @@ def check_models(models: Any, roles: Sequence[str]) -> None:
     models: the section `models` of the settings. roles: those that the work needs.
     Raises ConfigError, WeightsMissing, ModelError: see `check_refs`.
     """
-    check_refs({role: getattr(models, role) for role in roles}, ROLES, models.device)
+    refs = {role: getattr(models, role) for role in roles}
+    check_refs(refs, {role: kinds_of(role) for role in roles}, models.device)

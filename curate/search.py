@@ -23,6 +23,7 @@ from ..models.ref import pick_device, resolve
 from ..pipeline.dataset import Dataset
 from ..pipeline.views import connect, one_row
 from ..schemas.errors import ConfigError, StoreError
+from ..schemas.plugins import kinds
 from .config import ModelsConfig
 
 LONGEST_S = 60.0  # of a sound asked by, where no length is given
@@ -172,7 +173,9 @@ def made_by(dataset: Dataset) -> tuple[str, str]:
 
 def _model(dataset: Dataset, models: ModelsConfig) -> MatchModel:
     """The match model that the configuration names, if the embeddings are its own."""
-    model: MatchModel = resolve(models.match, MATCHERS, device=pick_device(models.device))
+    model: MatchModel = resolve(
+        models.match, kinds("match", MATCHERS), device=pick_device(models.device)
+    )
     wanted, given = made_by(dataset), (model.model_id, model.digest)
     if wanted != given:
         raise ConfigError(

@@ -38,7 +38,7 @@ def ingest(dataset: Dataset, source: Path, config: Config, call: Call) -> Summar
 
 
 def score(dataset: Dataset, config: Config, call: Call) -> Summary:
-    """One decode, all listeners (tables `pmos`, `signal`, `clap`, `tags`, `music`)."""
+    """One decode, all listeners (tables `pmos`, `signal`, `clap`, `tags`, `music`, those of plug-ins)."""
     from .quality.score import score_job
 
     _need(dataset, "clips", "ingest")
@@ -92,7 +92,7 @@ def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
     from .captions.refine import RefineJob
     from .captions.similarity import MatchJob
     from .captions.text_embeddings import TextsJob
-    from .captions.verify import check
+    from .captions.verify import verify
     from .guards.tokens import PREFIX, counter
 
     if call.dry_run:
@@ -104,7 +104,7 @@ def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
     prefix_tokens = counter(refine_config.t5).count([PREFIX])[0]
     work(dataset, TextsJob(dataset, refine_config, models), config.run, quiet)
     work(dataset, MatchJob(dataset), config.run, quiet)
-    check(dataset, refine_config, prefix_tokens)
+    verify(dataset, refine_config, prefix_tokens)
     if models.llm != "none":
         work(dataset, MergeJob(dataset, refine_config, models, call.limit), config.run, call)
         work(dataset, TextsJob(dataset, refine_config, models), config.run, quiet)
@@ -117,12 +117,26 @@ def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
 
 def filter_clips(dataset: Dataset, config: Config, call: Call) -> Summary:
     """Kept or not, with every reason (table `decisions`)."""
-    from .quality.filter import decide
+    from .plugin import filter_rules
+    from .quality.filter import decide, unmatched, without_licence
+    from .report.funnel import funnel
 
     _need(dataset, "clips", "ingest")
     if call.dry_run:
         return _would(dataset, "filter", "clips", call)
-    return report_of(decide(dataset, config.filter), call)
+    summary = report_of(decide(dataset, config.filter, filter_rules()), call)
+    if config.filter.exclude and (lines := unmatched(dataset, config.filter)):
+        call.log(f"filter: {len(lines)} lines of --exclude name no clip, as {lines[0]!r}")
+    if config.filter.licences and (unknown := without_licence(dataset)):
+        call.log(f"filter: the licence of {unknown} clips is not known; they are dropped")
+    counts = funnel(dataset)
+    call.log(
+        f"filter: kept {counts.kept} of {counts.clips} clips, {counts.kept_hours:.2f} of"
+        f" {counts.hours:.2f} h"
+    )
+    for reason, (clips, alone, hours) in counts.reasons.items():
+        call.log(f"  {reason:18} {clips:8} clips  {alone:8} for this alone  {hours:8.2f} h")
+    return summary
 
 
 def export(dataset: Dataset, config: Config, call: Call) -> Summary:
@@ -172,7 +186,8 @@ def run_all(dataset: Dataset, source: Path, config: Config, call: Call) -> None:
 
 def _score_roles(config: Config) -> list[str]:
     """The roles of models that the listeners of these settings use."""
-    return [role for listener, role in OF_LISTENER.items() if listener in config.score.only]
+    only = config.score.only or tuple(OF_LISTENER)  # where none is named, all listen
+    return [role for listener, role in OF_LISTENER.items() if listener in only]
 
 
 def _would(dataset: Dataset, name: str, table: str, call: Call) -> Summary:

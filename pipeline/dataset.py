@@ -30,12 +30,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..schemas.arrow import name_of, to_arrow
+from ..schemas.arrow import keys_of, name_of, to_arrow
 from ..schemas.errors import DatasetBusy, StoreError
-
-KEYS = frozenset(
-    {"clip_id", "path", "scan", "grouping", "text", "request"}
-)  # what tells rows of a table apart
 
 
 @dataclass(frozen=True)
@@ -105,13 +101,14 @@ class Dataset:
         """Write rows of one class as one part: temporary file, fsync, rename.
 
         The part is named by its content's keys, so the same rows committed again replace
-        themselves. No rows, no part.
+        themselves. No rows, no part. Raises StoreError for a class that lacks its keys.
         """
         if not rows:
             return None
         group = getattr(cls, "ROW_GROUP", 50_000)
         plain = getattr(cls, "COMPRESSION", {})
-        return self.commit_arrow(name_of(cls), fingerprint, to_arrow(cls, rows), group, plain)
+        table = to_arrow(cls, rows)
+        return self.commit_arrow(name_of(cls), fingerprint, table, group, plain, keys_of(cls))
 
     def commit_arrow(
         self,
@@ -120,12 +117,14 @@ class Dataset:
         rows: pa.Table,
         row_group_rows: int = 50_000,
         compression: Mapping[str, str] | None = None,
+        keys: Sequence[str] = ("clip_id",),
     ) -> Path:
-        """Write an Arrow table as one part. compression: of columns that differ from zstd."""
+        """Write an Arrow table as one part. compression: of columns that differ from zstd.
+        keys: the columns that tell rows apart."""
         folder = self.folder(table, fingerprint)
         folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256()
-        for column in sorted(KEYS.intersection(rows.column_names)):
+        for column in sorted(keys):
             name.update(repr(rows.column(column).to_pylist()).encode())
         final = folder / f"part-{name.hexdigest()[:20]}.parquet"
         _write_part(rows, final, row_group_rows, compression or {})

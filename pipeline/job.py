@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..schemas.arrow import name_of
+from ..schemas.arrow import declaration_of, name_of, row_class
 from .dataset import Dataset, fingerprint
 
 
@@ -27,6 +27,15 @@ class Output:
     @property
     def table(self) -> str:
         return name_of(self.cls)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A plug-in's row class is made at run time: pickled is what it is made of."""
+        made_of = declaration_of(self.cls).made_of
+        return _unpickled, (made_of or self.cls, self.fingerprint, dict(self.about))
+
+
+def _unpickled(cls: Any, fingerprint: str, about: Mapping[str, Any]) -> Output:
+    return Output(row_class(*cls) if isinstance(cls, tuple) else cls, fingerprint, about)
 
 
 @dataclass(frozen=True)

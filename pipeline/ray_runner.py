@@ -17,6 +17,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from ..schemas import plugins
 from ..schemas.errors import ConfigError, ModelError, WorkerDied
 from .dataset import Dataset
 from .job import Job, Unit
@@ -114,7 +115,10 @@ def _dismiss() -> None:
 def _begin(actors: list[Any], job: Job, dataset: Dataset, threads: int) -> None:
     """A model that cannot be loaded stops the run: there is nothing to do without it."""
     job_ref = ray.put(job)
+    files = plugins.carried()
     try:
+        if files:
+            ray.get([a.receive.remote(files) for a in actors])
         ray.get([a.begin.remote(job_ref, dataset, threads) for a in actors])
     except RayTaskError as error:
         raise error.cause from None  # our own words, without the worker's traceback

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..schemas.arrow import schema_of
+from ..schemas.arrow import keys_of, schema_of
 from .dataset import Dataset
 from .job import Output, output
 from .runner import Summary
@@ -66,7 +66,7 @@ def make_table(
         for batch in con.sql(sql, params=params).to_arrow_reader(ROWS_A_PART):
             rows = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
             if rows.num_rows:
-                dataset.commit_arrow(out.table, out.fingerprint, rows)
+                dataset.commit_arrow(out.table, out.fingerprint, rows, keys=keys_of(out.cls))
         dataset.adopt(out.table, out.fingerprint, out.about)
         dataset.drop_other_states(out.table, out.fingerprint)
     return _summary(dataset, out)

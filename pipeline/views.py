@@ -2,36 +2,41 @@
 
 `connect` gives a connection of its own, in memory, that reads the Parquet parts in place. File
 names are handed to DuckDB as values, never pasted into SQL. Tables that are stale or were never
-made are there too, empty, so that a question can be asked at any stage of the work.
+made are there too, empty, so that a question can be asked at any stage of the work. A plug-in's
+table is described by the footer of its parts: it is there whether the plug-in is loaded or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from ..schemas.arrow import name_of, own_columns, schema_of
+from ..schemas.arrow import declaration_of, name_of, own_columns, row_class_of, schema_of
 from ..schemas.errors import StoreError
-from ..schemas.tables import (
-    TABLES,
-    Caption,
-    Clap,
-    Clip,
-    Decision,
-    File,
-    Level,
-    Music,
-    Pmos,
-    Signal,
-    Tags,
-)
+from ..schemas.tables import TABLES, Clip, File
 from .dataset import Dataset
 
-FULL: tuple[type, ...] = (Pmos, Signal, Tags, Music, Clap, Level, Caption, Decision)
+
+def tables_of(dataset: Dataset) -> tuple[type, ...]:
+    """The row classes of a dataset folder's views: our own, then those of plug-ins by name."""
+    return (*TABLES, *plugin_tables(dataset))
+
+
+def plugin_tables(dataset: Dataset) -> tuple[type, ...]:
+    """The row classes of the plug-ins' tables that hold rows, by name, as their parts state them."""
+    ours = {name_of(cls) for cls in TABLES}
+    classes = []
+    for name in dataset.tables():
+        state = None if name in ours else dataset.current(name)
+        parts = dataset.parts(name, state.fingerprint) if state else []
+        if parts and (cls := row_class_of(pq.read_schema(parts[0]))):
+            classes.append(cls)
+    return tuple(classes)
 
 
 def connect(root: str | Path | Dataset, memory_mb: int = 512) -> duckdb.DuckDBPyConnection:
@@ -46,13 +51,14 @@ def connect(root: str | Path | Dataset, memory_mb: int = 512) -> duckdb.DuckDBPy
             f"{dataset.root} holds no tables; make it first: qamdt-curate ingest AUDIO {dataset.root}"
         )
     con = open_duckdb(dataset, memory_mb)
-    for cls in TABLES:
+    tables = tables_of(dataset)
+    for cls in tables:
         state = dataset.current(name_of(cls))
         fresh = state is not None and dataset.stale_parent(name_of(cls)) is None
         name = f"{name_of(cls)}_history" if cls in (File, Clip) else name_of(cls)
         create_view(con, cls, dataset, state.fingerprint if state and fresh else None, name)
     _newest_files(con)
-    con.execute(_clips_full())
+    con.execute(_clips_full(tables))
     return con
 
 
@@ -136,27 +142,45 @@ def _newest_files(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _clips_full() -> str:
-    """The join, written out from the row classes: our own names alone go into it."""
-    columns = ["c.*"]
-    errors = []
-    for cls in FULL:
-        name = name_of(cls)
-        renamed = {"model_id": f"{name}_model", "weights": f"{name}_weights"}
-        columns += [f"{name}.{c} AS {renamed.get(c, c)}" for c in own_columns(cls)]
-        errors.append(
-            f"CASE WHEN {name}.status = 'error' THEN '{name}: ' || {name}.error_type || ': '"
-            f" || {name}.error_message END"
-        )
-    joins = "".join(
-        f" LEFT JOIN {name_of(cls)} ON {name_of(cls)}.clip_id = c.clip_id" for cls in FULL
+def full_columns(tables: Sequence[type]) -> dict[str, tuple[type, str]]:
+    """column of `clips_full` -> (table, its column), of those tables whose columns stand there.
+
+    The columns that name a model have their table's name before them, and so has a plug-in's column
+    whose name another table has.
+    """
+    columns: dict[str, tuple[type, str]] = {}
+    taken = {*(f.name for f in schema_of(Clip)), "errors"}
+    for cls in tables:
+        if not declaration_of(cls).in_full:
+            continue
+        table = name_of(cls)
+        renamed = {"model_id": f"{table}_model", "weights": f"{table}_weights"}
+        for column in own_columns(cls):
+            name = renamed.get(column, column)
+            columns[f"{table}_{name}" if name in taken else name] = (cls, column)
+            taken.add(name)
+    return columns
+
+
+def _clips_full(tables: Sequence[type]) -> str:
+    """The join, written out from the row classes: their names alone go into it, in quotes."""
+    full = [name_of(cls) for cls in tables if declaration_of(cls).in_full]
+    columns = ["c.*"] + [
+        f'"{name_of(cls)}"."{column}" AS "{name}"'
+        for name, (cls, column) in full_columns(tables).items()
+    ]
+    errors = (
+        f"CASE WHEN \"{name}\".status = 'error' THEN '{name}: ' || \"{name}\".error_type || ': '"
+        f' || "{name}".error_message END'
+        for name in full
     )
+    joins = "".join(f' LEFT JOIN "{name}" ON "{name}".clip_id = c.clip_id' for name in full)
     columns.append(f"list_filter([{', '.join(errors)}], lambda e: e IS NOT NULL) AS errors")
     select = f"SELECT {', '.join(columns)} FROM clips c{joins}"  # noqa: S608 - names of ours
     return f"CREATE VIEW clips_full AS {select}"
 
 
-def ask(root: str | Path, sql: str) -> Any:
+def query(root: str | Path, sql: str) -> Any:
     """One question to a dataset folder; the answer as an Arrow table. Reads only.
 
     Raises StoreError when the text is not a single SELECT, or DuckDB cannot answer it.

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
 
+from ..schemas import plugins
+from ..schemas.plugins import PluginFile
 from .dataset import Dataset
 from .job import Job, Unit
 
@@ -34,6 +36,10 @@ class Receipt:
 
 class Worker:
     """Runs bundles of one job after another: in this process, or as a Ray actor (`ray_runner`)."""
+
+    def receive(self, files: Sequence[PluginFile]) -> None:
+        """Import plug-in files. An actor must have them before a job of theirs is unpickled."""
+        plugins.receive(files)
 
     def begin(self, job: Job, dataset: Dataset, threads: int) -> None:
         """Open the job's models; from here to `end` the next run of the dataset waits for us."""
@@ -62,10 +68,10 @@ def commit(dataset: Dataset, job: Job, units: Sequence[Unit], rows: dict[type, l
     """Commit a bundle's rows, one part per table, in the order of the job's outputs."""
     counts: Counter[tuple[str, str]] = Counter()
     for out in job.outputs:
-        made = rows.get(out.cls, [])
-        dataset.commit(out.cls, out.fingerprint, made)
+        of_table = rows.get(out.cls, [])
+        dataset.commit(out.cls, out.fingerprint, of_table)
         # A table whose rows cannot be errors has no status.
-        counts.update((out.table, getattr(row, "status", "ok")) for row in made)
+        counts.update((out.table, getattr(row, "status", "ok")) for row in of_table)
     return Receipt(sum(len(u.rows) for u in units), counts, 0.0)
 
 

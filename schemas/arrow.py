@@ -1,9 +1,13 @@
 """Row classes and their Arrow schemas: one dataclass per table, units in the footer.
 
-A table is a frozen dataclass marked with `@table(name, version)`. Its fields are columns; `col`
+A table is a frozen dataclass marked with `@table(name, version, ...)`. Its fields are columns; `col`
 gives a column's meaning, unit and, where the Python type does not say it, its Arrow type. From
 that follow the Arrow schema (`schema_of`), the conversion of rows (`to_arrow`) and the footer key
-`qamdt.table = pmos/1`, by which a reader knows what it holds.
+`qamdt.table = pmos/1`, by which a reader knows what it holds. What else the mark says is all that
+the store, the views, the funnel, the report and the filter know of a table: nothing lists it again.
+
+A plug-in's row class is made at run time (`row_class`), and made again from the footer of its parts
+(`row_class_of`), so that a table is read where its plug-in is not there.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import json
 import types
 import typing
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
@@ -47,21 +52,89 @@ def key(doc: str) -> Any:
     return dataclasses.field(metadata={"doc": doc, "unit": "", "arrow": None})
 
 
-def table(name: str, version: int) -> Callable[[type[R]], type[R]]:
-    """Mark a frozen dataclass as the row class of the table `name`."""
+@dataclass(frozen=True)
+class Declaration:
+    """What `@table` says of a row class.
+
+    station: the command that writes it; "" for a table outside of the views. keys: the columns that
+    tell its rows apart; a part is named by their values. order: place among the tables. in_full:
+    whether its columns stand in `clips_full`. in_funnel: whether its rows are counted there, with
+    their errors. made_of: the arguments of `row_class`, of a plug-in's table.
+    """
+
+    name: str
+    version: int
+    station: str = ""
+    keys: tuple[str, ...] = ("clip_id",)
+    order: int = 0
+    in_full: bool = False
+    in_funnel: bool = False
+    made_of: tuple[Any, ...] = ()
+
+    @property
+    def plugin(self) -> bool:
+        return bool(self.made_of)
+
+
+_declared: dict[str, type] = {}
+
+
+def table(
+    name: str,
+    version: int,
+    station: str = "",
+    keys: tuple[str, ...] = ("clip_id",),
+    order: int = 0,
+    in_full: bool = False,
+    in_funnel: bool = False,
+) -> Callable[[type[R]], type[R]]:
+    """Mark a frozen dataclass as the row class of the table `name`; see `Declaration`.
+
+    Raises StoreError where another class of the package has that name.
+    """
 
     def mark(cls: type[R]) -> type[R]:
-        cls.TABLE = name  # type: ignore[attr-defined]
-        cls.VERSION = version  # type: ignore[attr-defined]
-        return cls
+        if station and (other := _declared.get(name)):
+            raise StoreError(f"table {name}: {other.__name__} and {cls.__name__} declare it")
+        if station:
+            _declared[name] = cls
+        return _marked(cls, Declaration(name, version, station, keys, order, in_full, in_funnel))
 
     return mark
 
 
+def _marked(cls: type[R], declaration: Declaration) -> type[R]:
+    cls.TABLE, cls.VERSION = declaration.name, declaration.version  # type: ignore[attr-defined]
+    cls.DECLARED = declaration  # type: ignore[attr-defined]
+    return cls
+
+
+def declared() -> tuple[type, ...]:
+    """The row classes that have a station, in their order."""
+    return tuple(sorted(_declared.values(), key=lambda cls: declaration_of(cls).order))
+
+
+def declaration_of(cls: type) -> Declaration:
+    """What `@table` says of a row class."""
+    declaration: Declaration = cls.DECLARED  # type: ignore[attr-defined]
+    return declaration
+
+
 def name_of(cls: type) -> str:
     """The name of the table that a row class is of."""
-    name: str = cls.TABLE  # type: ignore[attr-defined]
-    return name
+    return declaration_of(cls).name
+
+
+def keys_of(cls: type) -> tuple[str, ...]:
+    """The columns that tell rows apart. Raises StoreError where the class lacks one."""
+    keys = declaration_of(cls).keys
+    names = {f.name for f in dataclasses.fields(cls)}
+    if missing := [key for key in keys if key not in names]:
+        raise StoreError(
+            f"{cls.__name__} has no column {missing[0]} to tell its rows apart; name those that do: "
+            f'@table("{name_of(cls)}", ..., keys=(...))'
+        )
+    return keys
 
 
 @cache
@@ -76,7 +149,10 @@ def schema_of(cls: type) -> pa.Schema:
             raise StoreError(f"{cls.__name__}.{f.name}: no Arrow type for {kind}; give col(arrow=)")
         about = {k: v for k in ("doc", "unit") if (v := f.metadata.get(k))}
         fields.append(pa.field(f.name, arrow, nullable=nullable, metadata=about or None))
-    footer = {"qamdt.table": f"{cls.TABLE}/{cls.VERSION}"}  # type: ignore[attr-defined]
+    declaration = declaration_of(cls)
+    footer = {TABLE_KEY: f"{declaration.name}/{declaration.version}"}
+    if declaration.plugin:  # of our own tables the package knows the rest
+        footer[PLUGIN_KEY] = declaration.station
     if features := getattr(
         cls, "HUGGINGFACE", None
     ):  # columns that `datasets` reads as its own kind
@@ -100,6 +176,51 @@ def own_columns(cls: type) -> list[str]:
 
 
 SHARED = ("clip_id", "status", "error_type", "error_message")
+TABLE_KEY, PLUGIN_KEY = "qamdt.table", "qamdt.plugin"  # of the footer
+
+PLUGIN_ORDER = 100  # after our own
+Column = tuple[str, str, str, pa.DataType]  # name, doc, unit, Arrow type
+
+
+@cache
+def row_class(name: str, version: int, columns: tuple[Column, ...], station: str = "score") -> type:
+    """The row class of a plug-in's table: a row a clip, with status columns, in `clips_full`.
+
+    The same arguments give the same class, so that what is pickled holds the arguments instead.
+    """
+    own = [(c, typing.Any, col(doc, unit=unit, arrow=arrow)) for c, doc, unit, arrow in columns]
+    shared = [
+        ("clip_id", str, key("hash of file bytes, start and duration")),
+        ("status", str, dataclasses.field(default="ok")),
+        ("error_type", str | None, dataclasses.field(default=None)),
+        ("error_message", str | None, dataclasses.field(default=None)),
+    ]
+    cls = dataclasses.make_dataclass(
+        "".join(part.title() for part in name.split("_")),
+        [*shared, *own],
+        frozen=True,
+        kw_only=True,
+        namespace={"__module__": __name__},
+    )
+    declaration = Declaration(
+        name, version, station, order=PLUGIN_ORDER, in_full=True, in_funnel=True,
+        made_of=(name, version, columns, station),
+    )  # fmt: skip
+    return _marked(cls, declaration)
+
+
+def row_class_of(schema: pa.Schema) -> type | None:
+    """The row class of a plug-in's table, from the schema of one of its parts; None for others."""
+    footer = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
+    if PLUGIN_KEY not in footer:
+        return None
+    name, _, version = footer[TABLE_KEY].partition("/")
+    columns = []
+    for f in schema:
+        if f.name not in SHARED:
+            about = {k.decode(): v.decode() for k, v in (f.metadata or {}).items()}
+            columns.append((f.name, about.get("doc", ""), about.get("unit", ""), f.type))
+    return row_class(name, int(version), tuple(columns), footer[PLUGIN_KEY])
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:

@@ -17,7 +17,7 @@ from .arrow import col, key, table
 from .rows import F32, ModelRow, Row
 
 
-@table("facts", 1)
+@table("facts", 1, station="caption", order=31, in_funnel=True)
 @dataclass(frozen=True, kw_only=True)
 class Fact(Row):
     """What is heard in a clip, as facts, and in its whole file. Caption writes, refine reads.
@@ -39,7 +39,7 @@ class Fact(Row):
     file_vocals: bool | None = col("voices in the whole file")
 
 
-@table("generated", 1)
+@table("generated", 1, station="caption", order=32, in_funnel=True)
 @dataclass(frozen=True, kw_only=True)
 class Generated(ModelRow):
     """The generated caption of each clip; empty text where nothing was heard clearly. Caption
@@ -49,7 +49,7 @@ class Generated(ModelRow):
     prompt_sha256: str | None = col("hash of the prompt file, of a captioner that has one")
 
 
-@table("texts", 1)
+@table("texts", 1, station="refine", keys=("text",), order=41)
 @dataclass(frozen=True, kw_only=True)
 class Text:
     """Each different text that is a caption or might become one. Its state depends on the
@@ -63,7 +63,7 @@ class Text:
     tokens: int | None = col("tokens of T5, end token counted; see curate/guards/tokens.py")
 
 
-@table("matches", 1)
+@table("matches", 1, station="refine", order=42)
 @dataclass(frozen=True, kw_only=True)
 class Match(Row):
     """How audio, original and generated caption fit, in numbers. Refine writes, SQL reads.
@@ -80,7 +80,7 @@ class Match(Row):
     match_model: str | None = col("the model that measured")
 
 
-@table("checks", 1)
+@table("checks", 1, station="refine", order=43)
 @dataclass(frozen=True, kw_only=True)
 class Check(Row):
     """What the numbers of `matches` mean by the thresholds. Refine writes (SQL).
@@ -101,7 +101,7 @@ class Check(Row):
     believe: float | None = col("least similarity of an original", unit="-1..1")
 
 
-@table("answers", 1)
+@table("answers", 1, station="refine", keys=("request",), order=44)
 @dataclass(frozen=True, kw_only=True)
 class LlmAnswer:
     """What the LLM answered, a row a request. Its state depends on the LLM alone: the same prompt
@@ -120,7 +120,15 @@ class LlmAnswer:
     weights: str | None = col("digest of its weights")
 
 
-@table("captions", 2)
+@table(
+    "captions",
+    2,
+    station="refine",
+    keys=("clip_id", "request"),
+    order=45,
+    in_full=True,
+    in_funnel=True,
+)
 @dataclass(frozen=True, kw_only=True)
 class Caption(Row):
     """The final caption of each clip and what it was chosen from. Refine writes."""

@@ -8,11 +8,16 @@ None is off and is left out of the TOML.
     @dataclass(frozen=True)
     class FitConfig:
         steps: int = setting(100_000, "optimiser steps")
+
+A setting that had another name says so (`was=`): the old name is read for a release, with a note,
+and stays the setting's key in fingerprints (`params_of`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import sys
 import tomllib
 import types
 import typing
@@ -27,9 +32,36 @@ from .errors import ConfigError
 C = TypeVar("C")
 
 
-def setting(default: Any, doc: str, choices: tuple[str, ...] = ()) -> Any:
-    """A field with its default and the sentence that `--help` shows."""
-    return dataclasses.field(default=default, metadata={"doc": doc, "choices": choices})
+def setting(default: Any, doc: str, choices: tuple[str, ...] = (), was: str = "") -> Any:
+    """A field with its default and the sentence that `--help` shows. was: the name it had before."""
+    about = {"doc": doc, "choices": choices, "was": was}
+    return dataclasses.field(default=default, metadata=about)
+
+
+def renamed(cls: type) -> dict[str, str]:
+    """old name -> new name, of the settings of a section that had another name."""
+    fields = dataclasses.fields(cls)
+    return {old: f.name for f in fields if (old := f.metadata.get("was"))}
+
+
+def params_of(config: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """The settings of a section as parameters of a fingerprint: renamed ones by their old names.
+
+    names: of those wanted, as they are now; None: all.
+    """
+    old = {new: was for was, new in renamed(type(config)).items()}
+    values = dataclasses.asdict(config)
+    return {old.get(name, name): values[name] for name in (values if names is None else names)}
+
+
+_noted: set[str] = set()
+
+
+def note_renamed(old: str, new: str) -> None:
+    """Say once, on standard error, that a name is an old one."""
+    if old not in _noted:
+        _noted.add(old)
+        print(f"note: {old} is now {new}; the old name goes with the next release", file=sys.stderr)
 
 
 def override(config: C, section: str, values: Mapping[str, Any]) -> C:
@@ -46,11 +78,45 @@ def override(config: C, section: str, values: Mapping[str, Any]) -> C:
     return dataclasses.replace(config, **{section: new})  # type: ignore[type-var]
 
 
+def configured(config: C, given: Mapping[str, Any]) -> C:
+    """A copy of `config` with settings replaced, as a program gives them.
+
+    given: by the setting's name where one section alone has it (`min_level=2`), or a section with
+    a dict of its settings (`filter={"min_level": 2}`). Raises ConfigError, near names included.
+    """
+    sections = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}  # type: ignore[arg-type]
+    homes: dict[str, list[str]] = {}
+    for section, values in sections.items():
+        for f in dataclasses.fields(values):
+            homes.setdefault(f.name, []).append(section)
+    for name, value in given.items():
+        if name in sections and isinstance(value, Mapping):
+            config = override(config, name, value)
+        elif len(homes.get(name, ())) == 1:
+            config = override(config, homes[name][0], {name: value})
+        elif name in homes:
+            ways = " or ".join(f"{section}={{{name!r}: ...}}" for section in homes[name])
+            raise ConfigError(f"{name} is a setting of several sections: give {ways}")
+        else:
+            near = difflib.get_close_matches(name, [*homes, *sections], 3)
+            hint = (
+                f"did you mean {', '.join(near)}?" if near else f"sections: {', '.join(sections)}"
+            )
+            raise ConfigError(f"{name}: no such setting; {hint}")
+    return config
+
+
 def converted(cls: type, values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     """`values` as the types that the dataclass `cls` declares. Raises ConfigError."""
     known = typing.get_type_hints(cls)
+    old_names = renamed(cls)
     clean = {}
     for name, value in values.items():
+        if name in old_names:
+            note_renamed(f"{where}{name}", old_names[name])
+            if old_names[name] in values:
+                raise ConfigError(f"{where}{name} and {old_names[name]} are one setting; give one")
+            name = old_names[name]
         if name not in known:
             raise ConfigError(
                 f"{where}{name}: no such setting; there are {', '.join(sorted(known))}"

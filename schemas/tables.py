@@ -32,7 +32,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from .arrow import col, key, table
+from .arrow import col, declared, key, table
 from .caption_tables import Caption, Check, Fact, Generated, LlmAnswer, Match, Text
 from .rows import F32, ModelRow, Row
 
@@ -43,7 +43,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@table("files", 1)
+@table("files", 1, station="ingest", keys=("path", "scan"), order=1, in_funnel=True)
 @dataclass(frozen=True, kw_only=True)
 class File:
     """One file that ingest found. The newest row of a path counts; ingest writes, score reads."""
@@ -64,7 +64,7 @@ class File:
     request_sha256: str | None = col("hash of what manifest and sidecars say of the file")
 
 
-@table("clips", 1)
+@table("clips", 1, station="ingest", keys=("clip_id", "path", "scan"), order=2)
 @dataclass(frozen=True, kw_only=True)
 class Clip(Row):
     """One window of one file. Ingest writes, everything reads.
@@ -87,7 +87,7 @@ class Clip(Row):
     skip: str | None = col("why no station works on it (short_tail, too_short), else null")
 
 
-@table("pmos", 1)
+@table("pmos", 1, station="score", order=11, in_full=True, in_funnel=True)
 @dataclass(frozen=True, kw_only=True)
 class Pmos(ModelRow):
     """Pseudo mean opinion score of each clip. Score writes, quantize reads."""
@@ -95,7 +95,7 @@ class Pmos(ModelRow):
     pmos: float | None = col("pseudo MOS", unit="1..5, 5 is best", arrow=F32)
 
 
-@table("signal", 1)
+@table("signal", 1, station="score", order=12, in_full=True, in_funnel=True)
 @dataclass(frozen=True, kw_only=True)
 class Signal(Row):
     """What the samples of each clip show. Score writes, filter reads."""
@@ -114,7 +114,7 @@ class Signal(Row):
     pcm_sha256: str | None = col("SHA-256 of the decoded samples at 16 bit")
 
 
-@table("clap", 1)
+@table("clap", 1, station="score", order=13, in_full=True, in_funnel=True)
 @dataclass(frozen=True, kw_only=True)
 class Clap(ModelRow):
     """Audio embedding of the joint audio-text model. Score writes, refine and search read."""
@@ -124,7 +124,7 @@ class Clap(ModelRow):
     )
 
 
-@table("tags", 1)
+@table("tags", 1, station="score", order=14, in_full=True, in_funnel=True)
 @dataclass(frozen=True, kw_only=True)
 class Tags(ModelRow):
     """What a tagger hears. Score writes, refine reads."""
@@ -135,7 +135,7 @@ class Tags(ModelRow):
     )
 
 
-@table("music", 1)
+@table("music", 1, station="score", order=15, in_full=True, in_funnel=True)
 @dataclass(frozen=True, kw_only=True)
 class Music(Row):
     """Tempo and key. Score writes, refine reads."""
@@ -146,7 +146,7 @@ class Music(Row):
     key_confidence: float | None = col("how clear the key is", unit="0..1", arrow=F32)
 
 
-@table("bounds", 1)
+@table("bounds", 1, station="quantize", keys=("grouping",), order=21)
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
     """Statistics of p-MOS and the bounds made from them, a row a group (the set, or a source)."""
@@ -164,7 +164,15 @@ class Bounds:
     level_counts: list[float] | None = col("clips at level 1, 2, 3, 4, 5")
 
 
-@table("levels", 1)
+@table(
+    "levels",
+    1,
+    station="quantize",
+    keys=("clip_id", "grouping"),
+    order=22,
+    in_full=True,
+    in_funnel=True,
+)
 @dataclass(frozen=True, kw_only=True)
 class Level(Row):
     """Quality level of each clip. Quantize writes (SQL), filter, export and training read."""
@@ -174,7 +182,7 @@ class Level(Row):
     grouping: str | None = col("the group of `bounds` it was made with")
 
 
-@table("decisions", 1)
+@table("decisions", 1, station="filter", order=51, in_full=True, in_funnel=True)
 @dataclass(frozen=True, kw_only=True)
 class Decision(Row):
     """Kept or not, with every reason against. Filter writes (SQL), export and report read."""
@@ -183,7 +191,7 @@ class Decision(Row):
     drop_reasons: list[str] | None = col("every rule that speaks against it")
 
 
-@table("latents", 1)
+@table("latents", 1, station="latents", order=61)
 @dataclass(frozen=True, kw_only=True)
 class Latent(Row):
     """The latent of each clip. A codec station writes, the trainer reads.
@@ -202,7 +210,7 @@ class Latent(Row):
     codec: str | None = col("the codec that made it, with its weights")
 
 
-@table("text_states", 1)
+@table("text_states", 1, station="latents", keys=("text",), order=62)
 @dataclass(frozen=True, kw_only=True)
 class TextStates:
     """The token states of each unique text, whole prompts and the empty text among them.
@@ -221,7 +229,4 @@ class TextStates:
     encoder: str | None = col("the text encoder, with its weights")
 
 
-TABLES: tuple[type, ...] = (
-    File, Clip, Pmos, Signal, Clap, Tags, Music, Bounds, Level, Fact, Generated, Text, Match, Check,
-    LlmAnswer, Caption, Decision, Latent, TextStates,
-)  # fmt: skip
+TABLES: tuple[type, ...] = declared()

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from qamdt.benchmarks.training.synthetic_latents import Made, make_synthetic
+from qamdt.benchmarks.training.synthetic_latents import SyntheticClip, make_synthetic
 from qamdt.pipeline.dataset import Dataset
 from qamdt.schemas.arrow import name_of
 from qamdt.train.config import Config
@@ -42,7 +42,7 @@ def tiny(**sections: dict[str, Any]) -> Config:
     return config
 
 
-def small_set(root: Path, clips: int = 60, **options: Any) -> tuple[Dataset, list[Made]]:
+def small_set(root: Path, clips: int = 60, **options: Any) -> tuple[Dataset, list[SyntheticClip]]:
     """A synthetic dataset folder of SHAPE, and the truth about it."""
     torch.set_num_threads(1)
     dataset = Dataset(root)

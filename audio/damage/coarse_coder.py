@@ -1,4 +1,4 @@
-"""A transform coder without a sense of hearing: MDCT coefficients rounded by too coarse a step.
+"""A transform coder without a psychoacoustic model: MDCT coefficients rounded by too coarse a step.
 
 What the coders of the nineties do to music when bits are short: weak coefficients become zero, the
 rest are multiples of the step. Bands fall silent for single frames ("birdies"), noise between
@@ -18,7 +18,7 @@ def coarse_coder(
 ) -> np.ndarray:
     """`x` [channels, frames] with its MDCT rounded by a step `step_db` above the level of its band.
 
-    The level is the RMS of the band's coefficients in their frame, drawn towards that of the whole
+    The level is the RMS of the band's coefficients in their frame, pulled towards that of the entire
     frame by a random share; frames have a random length of 5 to 43 ms (at 48 kHz).
     """
     hop = int(rng.choice([256, 512, 1024, 2048]))
@@ -31,8 +31,8 @@ def coarse_coder(
         spectrum = mdct(channel, hop)  # [windows, hop]
         energy = np.add.reduceat(spectrum**2, edges[:-1], axis=1)
         band = np.sqrt(energy / widths) + 1e-12
-        whole = np.sqrt(energy.sum(1, keepdims=True) / hop) + 1e-12
-        step = np.repeat(band ** (1 - flat) * whole**flat * 10 ** (step_db / 20), widths, axis=1)
+        frame = np.sqrt(energy.sum(1, keepdims=True) / hop) + 1e-12
+        step = np.repeat(band ** (1 - flat) * frame**flat * 10 ** (step_db / 20), widths, axis=1)
         coded.append(imdct(np.round(spectrum / step) * step, len(channel)))
     return np.stack(coded)
 

@@ -63,16 +63,16 @@ def _coded(
     scale = 0.9 / max(peak_of(x), 1e-6)  # no codec sees an overload that is not in the music
     padded = np.pad(x * scale, ((0, 0), (_PAD, _PAD))).astype(np.float32)
     sent = np.atleast_2d(soxr.resample(padded.T, rate_hz, codec_hz).T)
-    heard = np.atleast_2d(soxr.resample(code(sent, codec_hz).T, codec_hz, rate_hz).T)
-    heard = np.pad(heard, ((0, 0), (0, max(0, padded.shape[1] + _PAD - heard.shape[1]))))
-    start = _PAD + _delay(padded.mean(axis=0), heard.mean(axis=0))
-    return heard[:, start : start + x.shape[1]] / scale
+    decoded = np.atleast_2d(soxr.resample(code(sent, codec_hz).T, codec_hz, rate_hz).T)
+    decoded = np.pad(decoded, ((0, 0), (0, max(0, padded.shape[1] + _PAD - decoded.shape[1]))))
+    start = _PAD + _delay(padded.mean(axis=0), decoded.mean(axis=0))
+    return decoded[:, start : start + x.shape[1]] / scale
 
 
-def _delay(sent: np.ndarray, heard: np.ndarray) -> int:
-    """Frames, -_PAD.._PAD, by which `heard` comes after `sent`: the maximum of correlation."""
-    size = 1 << (max(len(sent), len(heard)) + _PAD).bit_length()
-    spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(sent, size))
+def _delay(sent: np.ndarray, decoded: np.ndarray) -> int:
+    """Frames, -_PAD.._PAD, by which `decoded` comes after `sent`: the maximum of correlation."""
+    size = 1 << (max(len(sent), len(decoded)) + _PAD).bit_length()
+    spectrum = np.fft.rfft(decoded, size) * np.conj(np.fft.rfft(sent, size))
     correlation = np.fft.irfft(spectrum, size)
     lags = np.arange(-_PAD, _PAD + 1)
     near = correlation[lags % size]

@@ -30,10 +30,10 @@ def holes(x: np.ndarray, rate_hz: int, share: float, rng: np.random.Generator) -
     seed = int(rng.integers(2**31))
 
     def lose(spectrum: np.ndarray) -> np.ndarray:
-        draw = np.random.default_rng(seed)  # the same patches in every channel
+        patch_rng = np.random.default_rng(seed)  # the same patches in every channel
         hz = np.arange(spectrum.shape[1]) * rate_hz / (2 * spectrum.shape[1] - 2)
         band = np.floor(3 * np.log2(np.maximum(hz, 50) / 50)).astype(int)
-        kept = draw.random((len(spectrum) // 8 + 1, band.max() + 1)) >= share
+        kept = patch_rng.random((len(spectrum) // 8 + 1, band.max() + 1)) >= share
         return kept[np.arange(len(spectrum)) // 8][:, band]
 
     return np.stack([_masked(channel, rate_hz, lose) for channel in x])

@@ -5,7 +5,8 @@ python -m qamdt.benchmarks.curation.captions --out figures/captions.json [--only
 On the demo set, and (`_real`) on 25 held-out real tracks with planted captions; a clip "with an
 original" has one that can be read. Intervals resample pieces or tracks.
 
-clap_gain                 similarity to the audio, final less original caption, by the model that chose
+clap_gain                 similarity to the audio, final less original caption, by the model that
+                          selected
 clap_worst_drop           the largest loss of one clip
 wrong_caught              wrong captions that were replaced, or for which their clips are dropped
 wrong_gone                the same, and those whose clips are dropped for whatever else
@@ -14,8 +15,9 @@ broken_repaired           garbled and empty captions that were replaced by a rea
 invented_rate             instruments named in final captions that the piece does not have
 invented_clips            final captions that name one; _before: of the originals that can be read
 false_keys                keys named in final captions that are not the piece's; _before: in originals
-clap_gain_second_judge    gain by a model that did not choose: chosen by `tagtext`, judged by the
-                          learned half of clap-mini, which tagtext does not share
+clap_gain_second_judge    gain by a model that did not select: selected by `tagtext`, judged by the
+                          learned half of clap-mini, which tagtext does not share; _first_judge: by
+                          tagtext itself
 truth_gain                nearness to the true caption (MiniLM), final less original
 t5_estimate_safe          captions of which the estimate of tokens lies above two real tokenizers'
 """
@@ -23,22 +25,21 @@ t5_estimate_safe          captions of which the estimate of tokens lies above tw
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import typer
 
 from ...curate import stations
 from ...curate.config import Config
-from ...models.fetch.registry import DEFAULT_CACHE
 from ...pipeline.dataset import Dataset
 from ...pipeline.stage import Call
 from ...pipeline.views import connect
-from ...recipes.tags.tags_eval import Counts, ratio
-from ..figures import Figures, measure_parts
+from ...recipes.common.command import default_cache
+from ...recipes.common.figures import Counts, ratio_figure
+from ..figures import Figure, Figures, Only, Out, Parts, measure_parts
 from .captions_truth import key_is_right, named
 
 COMMAND = "make figures-captions"
@@ -69,7 +70,7 @@ class Row:
 
 
 def measure_demo(work: Path) -> Figures:
-    """The demo set, made and curated with the defaults; then captions chosen by `tagtext`, which
+    """The demo set, made and curated with the defaults; then captions selected by `tagtext`, which
     clap-mini's learned half judges."""
     from ...curate.demo.render_set import make_demo
 
@@ -77,15 +78,15 @@ def measure_demo(work: Path) -> Figures:
     rows = read_rows(curate(source, work / "data", Config()), truth)
     config = Config().override("models", {"match": "tagtext", "llm": "none"})
     config = config.override("score", {"only": ("clap", "tags", "music")})
-    chosen = read_rows(curate(source, work / "chosen", config), truth)
-    return {**of_rows(rows, ""), **_invented(rows), **_second_judge(chosen, rows)}
+    by_tagtext = read_rows(curate(source, work / "tagtext", config), truth)
+    return {**of_rows(rows, ""), **_invented(rows), **_second_judge(by_tagtext, rows)}
 
 
 def measure_real(work: Path) -> Figures:
     """Held-out real tracks with planted captions."""
     from .real_captions import write_real
 
-    source = write_real(work / "music", Path(DEFAULT_CACHE).expanduser())
+    source = write_real(work / "music", default_cache())
     rows = read_rows(curate(source, work / "data", Config()), work / "music" / "truth.jsonl")
     return of_rows(rows, "_real")
 
@@ -98,22 +99,22 @@ def measure_tokens(work: Path) -> Figures:
     from ...curate.demo.pieces import PIECES
     from ...curate.guards.tokens import Estimate
     from ...models.fetch import registry
-    from ...recipes.clap.clap_eval import FROZEN
+    from ...recipes.clap.evaluate import FROZEN
 
     tracks = json.loads(FROZEN.read_text(encoding="utf-8"))["tracks"]
-    texts = [(t["name"], caption) for t in tracks for caption in t["captions"]]
-    texts += [(p.name, describe(p, 0, k)) for p in PIECES for k in range(len(TEMPLATES))]
-    ours = Estimate().count([text for _, text in texts])
+    captions = [(t["name"], caption) for t in tracks for caption in t["captions"]]
+    captions += [(p.name, describe(p, 0, k)) for p in PIECES for k in range(len(TEMPLATES))]
+    ours = Estimate().count([text for _, text in captions])
     counts: Counts = []
     folders = [registry.path(name) for name in ("minilm-l6-v2", "smollm2-135m-instruct")]
     others = [AutoTokenizer.from_pretrained(f, local_files_only=True) for f in folders]
-    for (group, text), estimate in zip(texts, ours, strict=True):
+    for (group, text), estimate in zip(captions, ours, strict=True):
         most = max(len(t(text, add_special_tokens=False)["input_ids"]) for t in others) + 1
         counts.append((group, float(estimate >= most), 1.0))
     return {"t5_estimate_safe": _figure(counts, "share of captions")}
 
 
-def of_rows(rows: list[Row], ending: str) -> dict[str, dict[str, Any]]:
+def of_rows(rows: list[Row], ending: str) -> dict[str, Figure]:
     """The figures that demo and real music share."""
     both = [row for row in rows if row.readable]
     gains: Counts = [(r.group, _gain(r), 1.0) for r in both]
@@ -128,7 +129,7 @@ def of_rows(rows: list[Row], ending: str) -> dict[str, dict[str, Any]]:
     was = _nearness([r.original for r in both], [r.true for r in both])
     truth: Counts = [(r.group, float(g), 1.0) for r, g in zip(both, near - was, strict=True)]
     unit = "cosine, clips with an original"
-    made = {
+    out = {
         "clap_gain": _figure(gains, unit),
         "clap_worst_drop": {**_figure(gains, unit), "value": abs(max(worst, 0.0)), "low": None,
                             "high": None, "unit": "cosine, largest loss of a clip"},
@@ -138,7 +139,7 @@ def of_rows(rows: list[Row], ending: str) -> dict[str, dict[str, Any]]:
         "broken_repaired": _figure(broken, "share of clips with a garbled or empty caption"),
         "truth_gain": _figure(truth, "cosine with the true caption by MiniLM"),
     }  # fmt: skip
-    return {name + ending: figure for name, figure in made.items()}
+    return {name + ending: figure for name, figure in out.items()}
 
 
 def curate(source: Path, data: Path, config: Config) -> Dataset:
@@ -162,11 +163,11 @@ def score(source: Path, data: Path, config: Config) -> Dataset:
 
 
 def read_rows(dataset: Dataset, truth: Path) -> list[Row]:
-    """Every clip that could be heard and of which there is a truth, in order of path and start."""
+    """Every clip that could be decoded and has a truth, in order of path and start."""
     lines = [json.loads(line) for line in truth.read_text(encoding="utf-8").splitlines()]
-    told = {str((truth.parent / t["path"]).absolute()): t for t in lines if t["piece"]}
+    by_path = {str((truth.parent / t["path"]).absolute()): t for t in lines if t["piece"]}
     with connect(dataset) as con:
-        found = con.execute(
+        records = con.execute(
             "SELECT path, caption, refined_caption, caption_from, kept,"
             " list_has_any(drop_reasons, $reasons), sim_original, sim_final, embedding"
             " FROM clips_full WHERE skip IS NULL AND embedding IS NOT NULL"
@@ -176,12 +177,12 @@ def read_rows(dataset: Dataset, truth: Path) -> list[Row]:
     return [
         Row(t["piece"], t["caption_state"], caption or "", t["true_caption"], final, came_from,
             bool(kept), bool(refused), before, after, np.asarray(vector, np.float32))
-        for path, caption, final, came_from, kept, refused, before, after, vector in found
-        if (t := told.get(path)) is not None
+        for path, caption, final, came_from, kept, refused, before, after, vector in records
+        if (t := by_path.get(path)) is not None
     ]  # fmt: skip
 
 
-def _invented(rows: list[Row]) -> dict[str, dict[str, Any]]:
+def _invented(rows: list[Row]) -> dict[str, Figure]:
     """Instruments that a caption names and the piece does not have: final, and originals as given."""
     counts: Counts = []
     clips: Counts = []
@@ -189,33 +190,36 @@ def _invented(rows: list[Row]) -> dict[str, dict[str, Any]]:
     keys: dict[str, Counts] = {"false_keys": [], "false_keys_before": []}
     for row in rows:
         if row.final and row.kept:
-            said, wrong = named(row.final, row.group)
-            counts.append((row.group, float(len(wrong)), float(len(said))))
+            instruments, wrong = named(row.final, row.group)
+            counts.append((row.group, float(len(wrong)), float(len(instruments))))
             clips.append((row.group, float(bool(wrong)), 1.0))
         if row.readable:
             before.append((row.group, float(bool(named(row.original, row.group)[1])), 1.0))
-        texts = {"false_keys": row.final if row.kept else None, "false_keys_before": row.original}
-        for name, text in texts.items():
+        captions = {
+            "false_keys": row.final if row.kept else None,
+            "false_keys_before": row.original,
+        }
+        for name, text in captions.items():
             if (right := key_is_right(text or "", row.group)) is not None:
                 keys[name].append((row.group, float(not right), 1.0))
     return {
         "invented_rate": _figure(counts, "share of instruments named, clips kept"),
         "invented_clips": _figure(clips, "share of captions, clips kept"),
         "invented_clips_before": _figure(before, "share of readable originals"),
-        **{name: _figure(found, "share of keys named") for name, found in keys.items()},
+        **{name: _figure(counts, "share of keys named") for name, counts in keys.items()},
     }
 
 
-def _second_judge(chosen: list[Row], judge: list[Row]) -> dict[str, dict[str, Any]]:
-    """Gain of the captions in `chosen` by the learned half of the embeddings in `judge`."""
+def _second_judge(selected: list[Row], judge: list[Row]) -> dict[str, Figure]:
+    """Gain of the captions in `selected` by the learned half of the embeddings in `judge`."""
     from ...models.clap.mini import ClapMiniMatch
 
     model = ClapMiniMatch()
-    both = [(c, j) for c, j in zip(chosen, judge, strict=True) if c.readable]
+    both = [(c, j) for c, j in zip(selected, judge, strict=True) if c.readable]
     audio = _learned(np.stack([j.embedding for _, j in both]), model)
     gains = []
-    for texts in ([c.final or "" for c, _ in both], [c.original for c, _ in both]):
-        gains.append((audio * _learned(model.embed_text(texts), model)).sum(1))
+    for captions in ([c.final or "" for c, _ in both], [c.original for c, _ in both]):
+        gains.append((audio * _learned(model.embed_text(captions), model)).sum(1))
     counts: Counts = [
         (c.group, float(g), 1.0) for (c, _), g in zip(both, gains[0] - gains[1], strict=True)
     ]
@@ -259,21 +263,14 @@ def _repaired(row: Row) -> bool:
     return row.came_from in ("generated", "merged") and not text_guards(row.final)
 
 
-def _figure(counts: Counts, unit: str) -> dict[str, Any]:
-    return {**ratio(counts, unit), "command": COMMAND}
+def _figure(counts: Counts, unit: str) -> Figure:
+    return ratio_figure(counts, unit, COMMAND)
 
 
-PARTS: dict[str, Callable[[Path], Figures]] = {
-    "demo": measure_demo,
-    "real": measure_real,
-    "tokens": measure_tokens,
-}
+PARTS: Parts = {"demo": measure_demo, "real": measure_real, "tokens": measure_tokens}
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="JSON file of figures")] = Path("figures/captions.json"),
-    only: Annotated[str, typer.Option(help="parts, separated by commas")] = ",".join(PARTS),
-) -> None:
+def main(out: Out = Path("figures/captions.json"), only: Only = "") -> None:
     """Measure the parts named and put them into the file; figures of other parts stay."""
     measure_parts(PARTS, only, out)
 

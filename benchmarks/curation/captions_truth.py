@@ -28,21 +28,21 @@ _ALSO: dict[str, str] = {
 
 def plays(piece: str) -> set[str]:
     """The instruments of a piece, as `instruments_in` names them, families included."""
-    (found,) = [p for p in PIECES if p.name == piece]
-    true = instruments_in(found.sound)  # what its own caption says: an orchestra, an organ
-    for name in found.instruments:
+    (own,) = [p for p in PIECES if p.name == piece]
+    true = instruments_in(own.sound)  # as its own caption: an orchestra, an organ
+    for name in own.instruments:
         true |= instruments_in(f"{name} {_ALSO.get(name, '')}")
     return true
 
 
 def named(caption: str, piece: str) -> tuple[set[str], set[str]]:
     """(instruments that a caption names, those of them that the piece does not have)."""
-    said = instruments_in(caption)
-    return said, said - plays(piece)
+    instruments = instruments_in(caption)
+    return instruments, instruments - plays(piece)
 
 
 def key_is_right(caption: str, piece: str) -> bool | None:
     """Whether the key that a caption names is one of the piece's; None where it names none."""
-    (found,) = [p for p in PIECES if p.name == piece]
-    told = _KEY.search(caption)
-    return told.group(0).lower() in {key.lower() for key in found.keys} if told else None
+    (own,) = [p for p in PIECES if p.name == piece]
+    key = _KEY.search(caption)
+    return key.group(0).lower() in {k.lower() for k in own.keys} if key else None

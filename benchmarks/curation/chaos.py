@@ -84,8 +84,8 @@ def chaos(
     made here, of so many files, where none is given.
     """
     source = source or make_music(work / "music", files)
-    took = {w: run_line(source, work / f"whole{w}", w, None, *more) for w in ways}
-    whole = Dataset(work / f"whole{ways[0]}")
+    took = {w: run_line(source, work / f"reference{w}", w, None, *more) for w in ways}
+    reference = Dataset(work / f"reference{ways[0]}")
     rng = random.Random(seed)
     total = {"rounds": 0, "lost": 0, "doubled": 0}
     for number in range(rounds):
@@ -94,13 +94,13 @@ def chaos(
         into = Dataset(work / f"round{number}")
         run_line(source, into.root, workers, moment, *more)
         run_line(source, into.root, workers, None, *more)
-        found = compare(whole, into)
+        difference = compare(reference, into)
         total["rounds"] += 1
-        total["lost"] += sum(map(len, found.lost.values())) + sum(map(len, found.new.values()))
-        total["doubled"] += sum(found.doubled.values())
-        print(
-            f"round {number}: {workers} workers, killed after {moment:.1f} s: {found}", flush=True
-        )
+        total["lost"] += sum(map(len, difference.lost.values()))
+        total["lost"] += sum(map(len, difference.new.values()))
+        total["doubled"] += sum(difference.doubled.values())
+        what = f"{workers} workers, killed after {moment:.1f} s"
+        print(f"round {number}: {what}: {difference}", flush=True)
     return total
 
 

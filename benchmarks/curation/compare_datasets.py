@@ -1,4 +1,4 @@
-"""Are two dataset folders equal, row for row? What the tests of resuming and of Ray ask."""
+"""Are two dataset folders equal, row for row? Used by the tests of resuming and of Ray."""
 
 from __future__ import annotations
 
@@ -62,17 +62,17 @@ class Difference:
 
 def compare(one: Dataset, other: Dataset) -> Difference:
     """Every column of every row of the tables made from clips, exactly."""
-    found = Difference()
+    difference = Difference()
     for cls in COMPARED:
         name = name_of(cls)
         first, second = _rows(one, cls), _rows(other, cls)
         if lost := [first[k] for k in first if second.get(k) != first[k]]:
-            found.lost[name] = lost
+            difference.lost[name] = lost
         if new := [second[k] for k in second if k not in first]:
-            found.new[name] = new
+            difference.new[name] = new
         if doubled := _doubled(other, cls):
-            found.doubled[name] = doubled
-    return found
+            difference.doubled[name] = doubled
+    return difference
 
 
 def _rows(dataset: Dataset, cls: type) -> dict[str, Any]:
@@ -98,4 +98,4 @@ def _show(con: Any, dataset: Dataset, cls: type) -> None:
 
 
 def _counts(rows: dict[str, list[Any]]) -> dict[str, int]:
-    return {name: len(found) for name, found in rows.items()}
+    return {name: len(own) for name, own in rows.items()}

@@ -4,7 +4,8 @@ python -m qamdt.benchmarks.curation.line --out figures/line.json \
       [--only demo,listen,driver,chaos,facts,search]
 
 demo_s, demo_*_auc, demo_*_recall   the demo set, made and curated, compared with its truth
-listen_x_realtime                   seconds of real music heard per second of the score station
+listen_x_realtime                   seconds of real music scored per second of the score station
+real_minutes, real_kept, real_errors   the line over real music: minutes, clips kept, error rows
 driver_mb_1k, driver_mb_20k         peak memory of the driver at 1,000 and 20,000 clips
 chaos_rounds, chaos_lost, chaos_doubled   kills at random moments
 facts_*                             what captions say of held-out pieces, against the truth
@@ -19,7 +20,6 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -30,8 +30,10 @@ import typer
 
 from ...pipeline.dataset import Dataset
 from ...pipeline.views import connect, one_row
-from ..figures import Figures, measure_parts, plain_figure
+from ...recipes.common.command import default_cache
+from ..figures import Figures, Only, Out, Parts, figure, measure_parts
 
+COMMAND, REAL_COMMAND = "make figures-line", "make real-music"
 CURATE = [sys.executable, "-m", "qamdt.curate.cli"]
 
 
@@ -45,39 +47,32 @@ def measure_demo(work: Path) -> Figures:
     seconds = time.monotonic() - start
     figures = bench(work / "data", work / "music" / "truth.jsonl")
     clips = _count(work / "data")
-    return {
-        "demo_s": plain_figure(seconds, clips, "s, environment built", "make curate"),
-        **figures,
-    }
+    return {"demo_s": figure(seconds, clips, "s, environment built", "make curate"), **figures}
 
 
 def measure_listening(work: Path) -> Figures:
     """The score station over real music, models loaded included."""
     from ...curate.report.funnel import funnel
-    from ...models.fetch.registry import DEFAULT_CACHE
     from .real_music import link_tracks
 
-    tracks, seconds = link_tracks(work / "music", Path(DEFAULT_CACHE).expanduser())
+    tracks, seconds = link_tracks(work / "music", default_cache())
     data = work / "data"
     _qamdt("ingest", work / "music", data)
     _qamdt("score", data, "--workers", _cores())
     station = [json.loads(line) for line in (data / "runs.jsonl").read_text().splitlines()][-1]
     with connect(data) as con:
-        (heard,) = one_row(con, "SELECT sum(duration_s) FROM clips WHERE skip IS NULL")
+        (scored_s,) = one_row(con, "SELECT sum(duration_s) FROM clips WHERE skip IS NULL")
     _qamdt("run", work / "music", data, "--workers", _cores())  # the stations that are left
-    made = funnel(Dataset(data))
-    if any(rows != ok + error for rows, ok, error in made.tables.values()):
-        raise RuntimeError(f"rows are missing: {made.tables}")
+    counts = funnel(Dataset(data))
+    if any(rows != ok + error for rows, ok, error in counts.tables.values()):
+        raise RuntimeError(f"rows are missing: {counts.tables}")
     unit = f"x real time, {_cores()} workers, models loaded included"
+    kept = counts.kept / counts.clips
     return {
-        "listen_x_realtime": plain_figure(
-            heard / station["seconds"], tracks, unit, "make figures-line"
-        ),
-        "real_minutes": plain_figure(seconds / 60, tracks, "minutes of music", "make real-music"),
-        "real_kept": plain_figure(
-            made.kept / made.clips, made.clips, "share of clips", "make real-music"
-        ),
-        "real_errors": plain_figure(made.errors, made.clips, "error rows", "make real-music"),
+        "listen_x_realtime": figure(scored_s / station["seconds"], tracks, unit, COMMAND),
+        "real_minutes": figure(seconds / 60, tracks, "minutes of music", REAL_COMMAND),
+        "real_kept": figure(kept, counts.clips, "share of clips", REAL_COMMAND),
+        "real_errors": figure(counts.errors, counts.clips, "error rows", REAL_COMMAND),
     }
 
 
@@ -87,11 +82,9 @@ def measure_driver(work: Path) -> Figures:
     for name, clips in (("driver_mb_1k", 1_000), ("driver_mb_20k", 20_000)):
         source = _many_clips(work / f"music{clips}", clips)
         command = [sys.executable, "-m", "qamdt.benchmarks.curation.line", "--driver", str(source)]
-        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        peak = float(said.strip().splitlines()[-1])
-        figures[name] = plain_figure(
-            peak, clips, "MB, peak of the driver process", "make figures-line"
-        )
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        peak = float(output.strip().splitlines()[-1])
+        figures[name] = figure(peak, clips, "MB, peak of the driver process", COMMAND)
     return figures
 
 
@@ -108,13 +101,12 @@ def measure_chaos(work: Path) -> Figures:
 
     with ThreadPoolExecutor(2) as pool:
         one, ray = pool.map(ten, (0, 2))
-    apart = compare(Dataset(work / "on0" / "whole0"), Dataset(work / "on2" / "whole2"))
+    apart = compare(Dataset(work / "on0" / "reference0"), Dataset(work / "on2" / "reference2"))
     if not apart.none:
         raise RuntimeError(f"runs in one process and on Ray differ: {apart}")
+    kills = one["rounds"] + ray["rounds"]
     return {
-        f"chaos_{name}": plain_figure(
-            one[name] + ray[name], one["rounds"] + ray["rounds"], unit, "make figures-line"
-        )
+        f"chaos_{name}": figure(one[name] + ray[name], kills, unit, COMMAND)
         for name, unit in (("rounds", "kills"), ("lost", "rows"), ("doubled", "rows"))
     }
 
@@ -133,7 +125,7 @@ def measure_searching(work: Path) -> Figures:
     return measure_search(work)
 
 
-PARTS: dict[str, Callable[[Path], Figures]] = {
+PARTS: Parts = {
     "demo": measure_demo,
     "listen": measure_listening,
     "driver": measure_driver,
@@ -190,8 +182,8 @@ def _count(data: Path) -> int:
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="JSON file of figures")] = Path("figures/line.json"),
-    only: Annotated[str, typer.Option(help="parts, separated by commas")] = ",".join(PARTS),
+    out: Out = Path("figures/line.json"),
+    only: Only = "",
     driver: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Measure the parts named and put them into the file; figures of other parts stay."""

@@ -2,7 +2,7 @@
 
 The tracks are those on which clap-mini is tested (fretsonfire-songs-sectoid and hyperrogue-music,
 of which no model and no threshold of this project knows), their captions the frozen ones of that test:
-written by rules from metadata and measured facts, not by people. By a draw from one seed a third gets
+written by rules from metadata and measured facts, not by people. At random, from one seed, a third gets
 the caption of a track of the other album, some get none, some keyboard noise.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import soundfile as sf
 
 from ...curate.demo.defects import GARBLED
-from ...recipes.clap.clap_eval import FROZEN
+from ...recipes.clap.evaluate import FROZEN
 from ...recipes.common.debian import fetch_package
 
 CLIP_S = 10.24

@@ -1,4 +1,4 @@
-"""How long a search takes: a made-up dataset of many clips, asked once in a process of its own.
+"""How long a search takes: a synthetic dataset of many clips, one query in a process of its own.
 
     python -m qamdt.benchmarks.curation.search [--clips 1000000] [--dim 228]
 
@@ -24,32 +24,32 @@ from ...curate.search import search
 from ...models.clap.vectors import unit_rows
 from ...pipeline.dataset import Dataset
 from ...pipeline.job import output
-from ...schemas.arrow import schema_of
+from ...schemas.arrow import keys_of, schema_of
 from ...schemas.tables import Clap, Clip, File
-from ..figures import Figures, plain_figure
+from ..figures import Figures, figure, show_figures
 
 COMMAND = "python -m qamdt.benchmarks.curation.search"
 CLIPS, DIM, A_FILE, A_PART = 1_000_000, 228, 20, 50_000
 
 
 def measure_search(work: Path, clips: int = CLIPS, dim: int = DIM) -> Figures:
-    """Make the set in `work`, ask it from a new process."""
+    """Make the set in `work`, search it from a new process."""
     make_set(Dataset(work / "data"), clips, dim)
     command = [
         sys.executable,
         "-m",
         "qamdt.benchmarks.curation.search",
-        "--ask",
+        "--query-in",
         str(work / "data"),
     ]
-    said = subprocess.run(
+    output = subprocess.run(
         [*command, "--dim", str(dim)], check=True, capture_output=True, text=True
     ).stdout
-    seconds, peak = map(float, said.split())
+    seconds, peak = map(float, output.split())
     unit = f"{dim} dimensions, exact"
     return {
-        "search_s": plain_figure(seconds, clips, f"s, {unit}", COMMAND),
-        "search_mb": plain_figure(peak, clips, f"MB, peak of the process, {unit}", COMMAND),
+        "search_s": figure(seconds, clips, f"s, {unit}", COMMAND),
+        "search_mb": figure(peak, clips, f"MB, peak of the process, {unit}", COMMAND),
     }
 
 
@@ -84,7 +84,8 @@ def make_set(dataset: Dataset, clips: int, dim: int) -> None:
         }
         of_files |= {"scan": [1] * len(paths[::A_FILE])}
         for out, columns in zip(outputs, (of_files, of_clips, of_rows), strict=True):
-            dataset.commit_arrow(out.table, out.fingerprint, _table(out.cls, columns))
+            rows = _table(out.cls, columns)
+            dataset.commit_arrow(out.table, out.fingerprint, rows, keys=keys_of(out.cls))
 
 
 def _table(cls: type, columns: dict[str, Any]) -> pa.Table:
@@ -102,20 +103,19 @@ def _table(cls: type, columns: dict[str, Any]) -> pa.Table:
 
 
 def main(
-    clips: Annotated[int, typer.Option(help="clips of the made-up set")] = CLIPS,
+    clips: Annotated[int, typer.Option(help="clips of the synthetic set")] = CLIPS,
     dim: Annotated[int, typer.Option(help="dimensions of an embedding")] = DIM,
-    ask: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    query_in: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Measure and print."""
-    if ask:
+    if query_in:
         query = np.random.default_rng(1).standard_normal(dim)
         start = time.monotonic()
-        search(Dataset(ask), query)
+        search(Dataset(query_in), query)
         print(time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
     with tempfile.TemporaryDirectory(prefix="qamdt-search-") as work:
-        for name, figure in measure_search(Path(work), clips, dim).items():
-            print(f"{name:12} {figure['value']:10.1f}  {figure['unit']}, {figure['n']} clips")
+        show_figures(measure_search(Path(work), clips, dim))
 
 
 if __name__ == "__main__":

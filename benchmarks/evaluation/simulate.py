@@ -21,14 +21,14 @@ def covariances(dim: int, condition: float = 1e4) -> tuple[np.ndarray, np.ndarra
 def rotated(spectrum: np.ndarray, seed: int) -> np.ndarray:
     """Q diag(spectrum) Q^T for a random rotation."""
     q = rotation(len(spectrum), seed)
-    found: np.ndarray = (q * spectrum) @ q.T
-    return (found + found.T) / 2
+    matrix: np.ndarray = (q * spectrum) @ q.T
+    return (matrix + matrix.T) / 2
 
 
 def rotation(dim: int, seed: int) -> np.ndarray:
     """A random orthogonal matrix."""
-    found: np.ndarray = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))[0]
-    return found
+    q: np.ndarray = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))[0]
+    return q
 
 
 def by_sqrtm(a: np.ndarray, b: np.ndarray) -> float:
@@ -109,20 +109,21 @@ def _coverage(kind: str, repeats: int, n: int, dim: int, seed: int) -> Coverage:
     base = (q * spectrum) @ q.T
     left = np.eye(dim) - stretch
     truth = float(shift @ shift + np.trace(left @ base @ left))
-    found = []
-    for ours, theirs in _draws(kind, repeats, n, q * np.sqrt(spectrum), rng):
-        made = fad(sample(list((ours @ stretch + shift)[:, None])), sample(list(theirs[:, None])))
-        if made.low is None or made.high is None or made.unbiased is None:
-            raise RuntimeError(made.why)
-        found.append((made.low <= truth <= made.high, made.unbiased))
-    values = np.array([v for _, v in found])
+    covered, unbiased = [], []
+    for ours, theirs in _pairs(kind, repeats, n, q * np.sqrt(spectrum), rng):
+        one = fad(sample(list((ours @ stretch + shift)[:, None])), sample(list(theirs[:, None])))
+        if one.low is None or one.high is None or one.unbiased is None:
+            raise RuntimeError(one.why)
+        covered.append(one.low <= truth <= one.high)
+        unbiased.append(one.unbiased)
+    values = np.array(unbiased)
     return Coverage(
-        kind, truth, np.array([c for c, _ in found]), float(values.mean() - truth),
+        kind, truth, np.array(covered), float(values.mean() - truth),
         float(values.std(ddof=1)),
     )  # fmt: skip
 
 
-def _draws(
+def _pairs(
     kind: str, repeats: int, n: int, factor: np.ndarray, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pairs of samples [n, D] with covariance factor factor^T; heavy tails: Student's t, 8 degrees."""
@@ -140,12 +141,12 @@ def kad_coverage(repeats: int, n: int, dim: int) -> np.ndarray:
     """
     rng = np.random.default_rng(9)
     wide = median_distance(rng.standard_normal((1000, dim)))
-    found = []
+    results = []
     for _ in range(repeats):
         ours = rng.standard_normal((n, dim)) * 1.1 + 0.1
-        found.append(kad(ours, rng.standard_normal((n, dim)), bandwidth=wide))
+        results.append(kad(ours, rng.standard_normal((n, dim)), bandwidth=wide))
     many = rng.standard_normal((2, 6000, dim)) * [[[1.1]], [[1.0]]] + [[[0.1]], [[0.0]]]
     kernel = gaussian_kernel(wide)
     inside = [float(kernel(s[:3000], s[3000:]).mean()) for s in many]
     truth = SCALE * (sum(inside) - 2 * float(kernel(many[0][:3000], many[1][:3000]).mean()))
-    return np.array([k.low <= truth <= k.high for k in found])
+    return np.array([k.low <= truth <= k.high for k in results])

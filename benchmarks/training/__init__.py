@@ -1,1 +1,1 @@
-"""Figures of the trainer and the codec, and the proof that a level is heard."""
+"""Figures of the trainer and the codec, and the proof that a level has an audible effect."""

@@ -1,35 +1,44 @@
 """Figures of the codec and of generation: `make figures-codec` -> figures/codec.json.
 
-    python -m qamdt.benchmarks.training.codec --out figures/codec.json
+    python -m qamdt.benchmarks.training.codec --out figures/codec.json [--only speed,sound]
 
-Tracks are those of Debian packages that no model of ours was taught (references.PACKAGES, held out):
-windows of 10.24 s at a quarter and three quarters of each. Intervals are of the mean over tracks, by
-bootstrap over tracks.
+Tracks are those of Debian packages that no model of ours was trained on (references.PACKAGES, held
+out): windows of 10.24 s at a quarter and three quarters of each. Intervals are of the mean over
+tracks, by bootstrap over tracks.
+
+roundtrip_mel_l1, roundtrip_stft, roundtrip_pmos     codec-mini and vocoder against the sound
+griffinlim_stft, griffinlim_pmos, roundtrip_pmos_gap the sound's own mel through Griffin-Lim
+wave16k_pmos                                         the sound at 16 kHz
+latent_std                                           deviation of scaled latents
+encode_x_realtime, generate_s                        speed of the encoder, of a generation
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 
 from ...audio.decode import decode_window
 from ...audio.mel import RATE_HZ
 from ...audio.probe import probe
 from ...models.pmos.base import EmbeddedPmos16k
+from ...pipeline.progress import Progress
+from ...recipes.common.command import default_cache
+from ...recipes.common.figures import mean_figure
 from ...recipes.pmos.references import sources
 from ...train.codec.evaluate import RoundTrip, round_trip, times_real_time
 from ...train.codec.mini import EmbeddedCodec
-from ..figures import plain_figure, write_figures
+from ..figures import Figure, Figures, Only, figure, measure_parts
 
 COMMAND = "make figures-codec"
-SECONDS, PLACES, DRAWS = 10.24, (0.25, 0.75), 4000
-Found = dict[str, dict[str, Any]]
+SECONDS, PLACES = 10.24, (0.25, 0.75)
 
 
 def held_out(cache: Path, places: tuple[float, ...] = PLACES) -> Iterator[tuple[str, np.ndarray]]:
@@ -51,32 +60,24 @@ def by_track(names: list[str], values: list[float]) -> np.ndarray:
     )  # fmt: skip
 
 
-def figure(values: np.ndarray, unit: str, command: str = COMMAND) -> dict[str, Any]:
-    """The mean with its bootstrap interval of 95%."""
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(0, len(values), (DRAWS, len(values)))].mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return {
-        "value": float(values.mean()), "low": float(low), "high": float(high), "n": len(values),
-        "unit": unit, "command": command,
-    }  # fmt: skip
-
-
 def round_trips(cache: Path) -> list[RoundTrip]:
     """Every held-out window through codec-mini, with a progress bar."""
-    from tqdm import tqdm
-
     codec, pmos = EmbeddedCodec(), EmbeddedPmos16k()
     windows = list(held_out(cache))
-    return [round_trip(codec, wave, name, pmos) for name, wave in tqdm(windows, unit="window")]
+    trips = []
+    with Progress("windows", len(windows)) as bar:
+        for name, wave in windows:
+            trips.append(round_trip(codec, wave, name, pmos))
+            bar.advance(1)
+    return trips
 
 
-def codec_figures(trips: list[RoundTrip]) -> Found:
+def codec_figures(trips: list[RoundTrip]) -> Figures:
     """The figures of codec-mini from its round trips."""
     names = [t.name for t in trips]
 
-    def of(unit: str, values: list[float]) -> dict[str, Any]:
-        return figure(by_track(names, values), unit)
+    def of(unit: str, values: list[float]) -> Figure:
+        return mean_figure(by_track(names, values), unit, COMMAND)
 
     return {
         "roundtrip_mel_l1": of("ln", [t.mel_l1 for t in trips]),
@@ -90,14 +91,14 @@ def codec_figures(trips: list[RoundTrip]) -> Found:
     }
 
 
-def latent_std(trips: list[RoundTrip]) -> dict[str, Any]:
+def latent_std(trips: list[RoundTrip]) -> Figure:
     """Deviation of the second half's latents under the scale measured on the first half's."""
     tracks = list(dict.fromkeys(t.name for t in trips))
     first, second = (
         [t for t in trips if (tracks.index(t.name) % 2 == 0) == even] for even in (True, False)
     )
     scale = 1 / deviation(first)
-    return plain_figure(scale * deviation(second), len(second), "deviation after scaling", COMMAND)
+    return figure(scale * deviation(second), len(second), "deviation after scaling", COMMAND)
 
 
 def deviation(trips: list[RoundTrip]) -> float:
@@ -131,38 +132,36 @@ def generation_s(threads: int) -> float:
     return float(np.median(took))
 
 
-def speed_figures(threads: int) -> Found:
+def speed_figures(threads: int) -> Figures:
     """Times real time of the encoder, and seconds of a generation, with so many threads."""
-    told = f"{threads} thread" + "s" * (threads > 1)
+    width = f"{threads} thread" + "s" * (threads > 1)
     speed, seconds = times_real_time(EmbeddedCodec()), generation_s(threads)
-    clip = f"s for 10.24 s, nano, 50 steps, guidance, {told}"
+    clip = f"s for 10.24 s, nano, 50 steps, guidance, {width}"
     return {
-        "encode_x_realtime": plain_figure(speed, 7, f"x real time, {told}", COMMAND),
-        "generate_s": plain_figure(seconds, 3, clip, COMMAND),
+        "encode_x_realtime": figure(speed, 7, f"x real time, {width}", COMMAND),
+        "generate_s": figure(seconds, 3, clip, COMMAND),
     }
 
 
-def main() -> None:
-    """The command: see the module."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", choices=["speed", "sound"])
-    parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    found: Found = {}
-    if given.only != "sound":
-        found |= speed_figures(given.threads)
-    if given.only != "speed":
-        found |= codec_figures(round_trips(given.cache))
-    for name, value in found.items():
-        low, high = value["low"], value["high"]
-        told = "" if low is None else f"[{low:.3f}, {high:.3f}]"
-        print(f"{name:24} {value['value']:9.3f} {told:18} n={value['n']:<4} {value['unit']}")
-    if given.out:
-        write_figures(given.out, found)
+def _speed(threads: int, work: Path) -> Figures:
+    return speed_figures(threads)
+
+
+def _sound(cache: Path, work: Path) -> Figures:
+    return codec_figures(round_trips(cache))
+
+
+def main(
+    out: Annotated[Path | None, typer.Option(help="write the figures here as JSON")] = None,
+    only: Only = "",
+    cache: Annotated[Path | None, typer.Option(help="music, labels, features")] = None,
+    threads: Annotated[int, typer.Option(help="threads of torch")] = 1,
+) -> None:
+    """Measure the parts named and put them into the file; figures of other parts stay."""
+    torch.set_num_threads(threads)
+    folder = cache or default_cache()
+    measure_parts({"speed": partial(_speed, threads), "sound": partial(_sound, folder)}, only, out)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,4 +1,4 @@
-"""A set of music with planted damage, for the proof that the quality level is heard.
+"""A set of music with planted damage, for the proof that the quality level has an audible effect.
 
     python -m qamdt.benchmarks.training.planted_levels out/proof/music --clips 240
 
@@ -9,15 +9,18 @@ the clip and nothing of the damage. The qualities are left to the line: ingest, 
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import soundfile as sf
 import soxr
+import typer
 
 from ...audio.damage.degrade import KINDS, degrade
+from ...pipeline.progress import Progress
+from ...recipes.common.command import default_cache
 from ...recipes.pmos import labels
 from ...recipes.pmos.references import Clip, Clips
 
@@ -55,36 +58,41 @@ def versions(clip: Clip, seed: int) -> list[tuple[str, np.ndarray]]:
     return out
 
 
+def _write_clip(into: Path, clip: Clip, seed: int) -> list[dict[str, str]]:
+    """Write the versions of one clip; their rows of the manifest."""
+    rows = []
+    for k, (done, wave) in enumerate(versions(clip, seed)):
+        name = f"clip-{clip.number:05d}-{k}-{done}.wav"
+        sf.write(into / name, wave.astype(np.float32), RATE_HZ, subtype="PCM_16")
+        rows.append({"path": name, "caption": caption_of(clip), "source": clip.source.group})
+    return rows
+
+
 def write_set(into: Path, cache: Path, clips: int, seed: int = labels.SEED) -> Path:
     """Write wavs and manifest, with a progress bar; what is there already stays. Gives the manifest."""
-    from tqdm import tqdm
-
     into.mkdir(parents=True, exist_ok=True)
     music, rows = Clips(cache, seed), []
-    for number in tqdm(range(clips), unit="clip"):
-        listed = into / f"clip-{number:05d}.json"
-        if not listed.exists():
-            clip, own = music.clip("train", number), []
-            for k, (done, wave) in enumerate(versions(clip, seed)):
-                name = f"clip-{number:05d}-{k}-{done}.wav"
-                sf.write(into / name, wave.astype(np.float32), RATE_HZ, subtype="PCM_16")
-                own.append({"path": name, "caption": caption_of(clip), "source": clip.source.group})
-            listed.write_text(json.dumps(own))
-        rows += json.loads(listed.read_text())
+    with Progress("clips", clips) as bar:
+        for number in range(clips):
+            listed = into / f"clip-{number:05d}.json"
+            if not listed.exists():
+                own = _write_clip(into, music.clip("train", number), seed)
+                listed.write_text(json.dumps(own))
+            rows += json.loads(listed.read_text())
+            bar.advance(1)
     manifest = into / "manifest.jsonl"
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return manifest
 
 
-def main() -> None:
-    """The command: see the module."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("into", type=Path)
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
-    parser.add_argument("--clips", type=int, default=200)
-    given = parser.parse_args()
-    print(write_set(given.into, given.cache, given.clips))
+def main(
+    into: Annotated[Path, typer.Argument(help="folder of the set")],
+    cache: Annotated[Path | None, typer.Option(help="where the music is kept")] = None,
+    clips: Annotated[int, typer.Option(help="clips, each in five versions")] = 200,
+) -> None:
+    """Write the set and print its manifest."""
+    print(write_set(into, cache or default_cache(), clips))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,4 +1,4 @@
-"""Is the quality level heard? Pairs of generated sounds, judged by two scorers.
+"""Does the quality level have an audible effect? Pairs of generated sounds, judged by two scorers.
 
     python -m qamdt.benchmarks.training.quality_proof prompts out/proof/dataset out/proof/prompts.jsonl
     qamdt-train generate RUN --prompts out/proof/prompts.jsonl --out out/proof/sounds ...
@@ -7,31 +7,36 @@
 `prompts` writes 32 prompts, captions of the set in turn, each at level 1 and level 5 with the same
 seed. `judge` gives the mean difference of p-MOS, level 5 less level 1, with a bootstrap interval over
 pairs: by pmos-mini-16k, which labelled the training set, and by a second judge that did not and is of
-another kind (gradient boosting over means and deviations of the same front end). Both were taught
-ViSQOL's labels of sounds cut at 8 kHz, as all is that they judge here, and are held against those of
+another kind (gradient boosting over means and deviations of the same front end). Both were trained on
+ViSQOL's labels of sounds cut at 8 kHz, as all is that they judge here, and are compared with those of
 development clips first: a judge that cannot rank them proves nothing.
+
+quality_gap, quality_gap_low            level 5 less level 1 by pmos-mini-16k; the interval's low end
+quality_gap_second_judge                the same by the second judge
+judge_16k_spearman, second_judge_...    each judge's rank correlation with ViSQOL's labels
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from ...audio.mel import RATE_HZ as MEL_RATE_HZ
 from ...models.pmos.base import EmbeddedPmos, EmbeddedPmos16k
 from ...pipeline.views import connect
-from ...recipes.pmos.pmos_data import Examples
-from ...recipes.pmos.pmos_eval import predict
-from ...recipes.pmos.train_pmos_16k import label_all
+from ...recipes.common.command import default_cache
+from ...recipes.common.figures import mean_figure
+from ...recipes.pmos.data import Examples
+from ...recipes.pmos.evaluate import predict
+from ...recipes.pmos.train_16k import label_all
 from ...schemas.errors import StoreError
 from ...train.generate.page import Heard, heard
-from ..figures import write_figures
-from .codec import figure
+from ..figures import Figure, figure, show_figures, write_figures
 
 COMMAND = "make quality-proof"
 PAIRS, LOW, HIGH = 32, 1.0, 5.0
@@ -57,18 +62,18 @@ def write_prompts(dataset: Path, out: Path, pairs: int = PAIRS) -> int:
 
 def differences(sounds: Sequence[Heard], scores: np.ndarray) -> np.ndarray:
     """Score at the high level less score at the low one, of each prompt and seed. Raises StoreError."""
-    found: dict[tuple[str, int], dict[float, float]] = {}
+    by_seed: dict[tuple[str, int], dict[float, float]] = {}
     for sound, score in zip(sounds, scores, strict=True):
         key = str(sound.line["prompt"]), int(sound.line["seed"])
-        found.setdefault(key, {})[float(sound.line["quality"])] = float(score)
-    pairs = [v[HIGH] - v[LOW] for v in found.values() if LOW in v and HIGH in v]
+        by_seed.setdefault(key, {})[float(sound.line["quality"])] = float(score)
+    pairs = [v[HIGH] - v[LOW] for v in by_seed.values() if LOW in v and HIGH in v]
     if not pairs:
         raise StoreError(f"no prompt has a sound at level {LOW:g} and at level {HIGH:g}")
     return np.array(pairs)
 
 
 class SecondJudge:
-    """Gradient boosting over statistics of the p-MOS front end; never heard of a network's weights."""
+    """Gradient boosting over statistics of the p-MOS front end; shares no weights with a network."""
 
     def __init__(self, folder: Path, parts: int = 24, seed: int = 0) -> None:
         """Learn from the labels of sounds of 16 kHz. Raises ConfigError where there are none."""
@@ -82,7 +87,7 @@ class SecondJudge:
 
     def __call__(self, sounds: Sequence[Heard]) -> np.ndarray:
         """Scores [n] of sounds."""
-        return self.of(np.concatenate([as_heard(s.wave, s.rate_hz) for s in sounds]))
+        return self.of(np.concatenate([wave_statistics(s.wave, s.rate_hz) for s in sounds]))
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Scores [n] of `statistics` rows."""
@@ -99,7 +104,7 @@ def labelled(folder: Path, split: str, parts: int) -> tuple[np.ndarray, np.ndarr
     return np.concatenate(rows), examples.mos.numpy()
 
 
-def agreement(scores: np.ndarray, mos: np.ndarray) -> dict[str, Any]:
+def agreement(scores: np.ndarray, mos: np.ndarray) -> Figure:
     """Spearman's correlation of a judge's scores with ViSQOL's labels, by bootstrap over sounds."""
     from scipy.stats import spearmanr
 
@@ -107,15 +112,11 @@ def agreement(scores: np.ndarray, mos: np.ndarray) -> dict[str, Any]:
     draws = [rng.integers(0, n, n) for _ in range(500)]
     every = [float(spearmanr(scores[d], mos[d])[0]) for d in draws]
     low, high = np.quantile(every, [0.025, 0.975])
-    return {
-        "value": float(spearmanr(scores, mos)[0]), "low": float(low), "high": float(high), "n": n,
-        "unit": "Spearman with ViSQOL, cut at 8 kHz", "command": COMMAND,
-    }  # fmt: skip
+    unit = "Spearman with ViSQOL, cut at 8 kHz"
+    return figure(float(spearmanr(scores, mos)[0]), n, unit, COMMAND, float(low), float(high))
 
 
-def judges_judged(
-    folder: Path, second: SecondJudge, pmos: EmbeddedPmos
-) -> dict[str, dict[str, Any]]:
+def judges_figures(folder: Path, second: SecondJudge, pmos: EmbeddedPmos) -> dict[str, Figure]:
     """How well both judges rank development sounds that are cut at 8 kHz."""
     dev = Examples(folder, "dev", parts=12)
     rows, mos = labelled(folder, "dev", 12)
@@ -125,7 +126,7 @@ def judges_judged(
     }
 
 
-def as_heard(wave: np.ndarray, rate_hz: int) -> np.ndarray:
+def wave_statistics(wave: np.ndarray, rate_hz: int) -> np.ndarray:
     """Statistics float32 [1, 4 C] of a wave [N], brought to 16 kHz and from there to 48 kHz."""
     import soxr
     import torch
@@ -144,42 +145,45 @@ def statistics(features: np.ndarray) -> np.ndarray:
     return np.concatenate([features.mean(2), features.std(2), low, high], axis=1, dtype=np.float32)
 
 
-def judged(sounds: Sequence[Heard], second: Judge) -> dict[str, dict[str, Any]]:
+def proof_figures(sounds: Sequence[Heard], second: Judge) -> dict[str, Figure]:
     """The figures of the proof."""
     own = differences(sounds, np.array([s.pmos for s in sounds]))
     other = differences(sounds, second(sounds))
-    first = figure(own, "MOS, level 5 less level 1", COMMAND)
+    unit = "MOS, level 5 less level 1"
+    first = mean_figure(own, unit, COMMAND)
     low = {**first, "value": first["low"], "low": None, "high": None, "unit": "MOS, 2.5% quantile"}
     return {
         "quality_gap": first,
         "quality_gap_low": low,
-        "quality_gap_second_judge": figure(other, "MOS, level 5 less level 1", COMMAND),
+        "quality_gap_second_judge": mean_figure(other, unit, COMMAND),
     }
 
 
-def main() -> None:
-    """The command: see the module."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["prompts", "judge"])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("file", type=Path, nargs="?")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
-    parser.add_argument("--workers", type=int, default=2, help="processes that label, if need be")
-    parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
-    if given.what == "prompts":
-        print(write_prompts(given.folder, given.file))
-        return
-    folder = label_all(given.cache, given.workers, ("train", "dev"))
-    pmos, second = EmbeddedPmos16k(), SecondJudge(folder)
-    found = judges_judged(folder, second, pmos)
-    found |= judged(heard(given.folder, pmos), second)
-    for name, value in found.items():
-        low = "" if value["low"] is None else f" [{value['low']:.3f}, {value['high']:.3f}]"
-        print(f"{name:26} {value['value']:.3f}{low} n={value['n']}")
-    if given.out:
-        write_figures(given.out, found)
+app = typer.Typer(help="The proof: write prompts, judge what was generated from them.")
+
+
+@app.command()
+def prompts(dataset: Path, out: Path) -> None:
+    """Write the prompts; print how many."""
+    print(write_prompts(dataset, out))
+
+
+@app.command()
+def judge(
+    folder: Annotated[Path, typer.Argument(help="generated sounds")],
+    out: Annotated[Path | None, typer.Option(help="write the figures here as JSON")] = None,
+    cache: Annotated[Path | None, typer.Option(help="music, labels, features")] = None,
+    workers: Annotated[int, typer.Option(help="processes that label, if need be")] = 2,
+) -> None:
+    """Judge the sounds."""
+    labels = label_all(cache or default_cache(), workers, ("train", "dev"))
+    pmos, second = EmbeddedPmos16k(), SecondJudge(labels)
+    figures = judges_figures(labels, second, pmos)
+    figures |= proof_figures(heard(folder, pmos), second)
+    show_figures(figures)
+    if out:
+        write_figures(out, figures)
 
 
 if __name__ == "__main__":
-    main()
+    app()

@@ -33,11 +33,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...recipes.common.figures import range_figure
 from ...train.network.config import PARITY, ModelConfig
 from ...train.network.masking import draw_mask
 from ...train.network.model import QAMDT
 from ...train.released.reference_class import ATTENTIONS, build_released
-from ..figures import write_figures
+from ..figures import Figure, write_figures
 
 HEADS = 6
 SIZES: dict[str, Any] = {"width": 384, "depth": 12, "decoder_depth": 4, "heads": HEADS}
@@ -78,7 +79,7 @@ def our_step(config: ModelConfig, lean: bool) -> tuple[nn.Module, Any]:
 
 
 def train_steps(model: nn.Module, forward: Any, config: ModelConfig, batch: int) -> Step:
-    """A whole step: forward, loss, backward, clipping, AdamW."""
+    """A full step: forward, loss, backward, clipping, AdamW."""
     optimizer = torch.optim.AdamW(model.parameters(), 8e-5, weight_decay=0.01, fused=True)
 
     def step(number: int) -> Tensor:
@@ -121,28 +122,28 @@ def tensor_bytes(model: nn.Module, step: Step) -> int:
     """Most bytes of tensors during a step: weights, both moments, and what the step allocates."""
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
         step(0)
     now = most = 0
-    for event in found.profiler.kineto_results.events():
+    for event in trace.profiler.kineto_results.events():
         if event.name() == "[memory]":
             now += event.nbytes()
             most = max(most, now)
     return most + 3 * sum(p.nbytes for p in model.parameters())
 
 
-def child(given: argparse.Namespace) -> None:
+def child(args: argparse.Namespace) -> None:
     """One side, in this process: a step and its CPU seconds for every line read, then its memory."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     _load_all()
     before = resident_bytes("VmRSS")
-    config = ModelConfig(**SIZES, **FORMS["parity" if given.side == "released" else given.form])
-    if given.side == "released":
-        model, forward = released_step(given.released, config, given.attention)
+    config = ModelConfig(**SIZES, **FORMS["parity" if args.side == "released" else args.form])
+    if args.side == "released":
+        model, forward = released_step(args.released, config, args.attention)
     else:
-        model, forward = our_step(config, given.lean)
-    step = train_steps(model.train(), forward, config, given.batch)
+        model, forward = our_step(config, args.lean)
+    step = train_steps(model.train(), forward, config, args.batch)
     for number, line in enumerate(sys.stdin):
         if line.strip() == "memory":
             break
@@ -150,23 +151,23 @@ def child(given: argparse.Namespace) -> None:
         step(number)
         print(json.dumps({"cpu_s": time.process_time() - start}), flush=True)
     peak = resident_bytes("VmHWM")
-    found = {
+    memory = {
         "bytes": peak - before,
         "bytes_whole": peak,
         "bytes_tensors": tensor_bytes(model, step),
     }
-    print(json.dumps(found), flush=True)
+    print(json.dumps(memory), flush=True)
 
 
 class Side:
-    """A process that runs one side, told when to step."""
+    """A process that runs one side, a step for each request."""
 
-    def __init__(self, side: str, given: argparse.Namespace) -> None:
+    def __init__(self, side: str, args: argparse.Namespace) -> None:
         command = [
             sys.executable, "-m", "qamdt.benchmarks.training.released", "--side", side,
-            "--form", given.form, "--released", str(given.released),
-            "--attention", given.attention, "--batch", str(given.batch),
-            *(["--lean"] if given.lean else []),
+            "--form", args.form, "--released", str(args.released),
+            "--attention", args.attention, "--batch", str(args.batch),
+            *(["--lean"] if args.lean else []),
         ]  # fmt: skip
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self.name, pipe = side, subprocess.PIPE
@@ -174,8 +175,8 @@ class Side:
             command, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
         )
 
-    def ask(self, word: str) -> dict[str, float]:
-        """What the process answers to "step" or "memory". Whatever else it prints is passed over."""
+    def request(self, word: str) -> dict[str, float]:
+        """The process's reply to "step" or "memory". Whatever else it prints is passed over."""
         if self.process.stdin is None or self.process.stdout is None:
             raise SystemExit(f"{self.name}: no pipe to the process")
         self.process.stdin.write(word + "\n")
@@ -187,46 +188,43 @@ class Side:
 
 
 def one_round(
-    given: argparse.Namespace,
+    args: argparse.Namespace,
 ) -> tuple[list[dict[str, float]], dict[str, dict[str, float]]]:
     """CPU seconds of both sides in every step after the warm-up, and what memory each took."""
-    sides = [Side(name, given) for name in ("released", "ours")]
+    sides = [Side(name, args) for name in ("released", "ours")]
     pairs = []
-    for number in range(WARM + given.steps):
+    for number in range(WARM + args.steps):
         order = sides if number % 2 else sides[::-1]
-        found = {side.name: side.ask("step")["cpu_s"] for side in order}
+        seconds = {side.name: side.request("step")["cpu_s"] for side in order}
         if number >= WARM:
-            pairs.append(found)
-    memory = {side.name: side.ask("memory") for side in sides}
+            pairs.append(seconds)
+    memory = {side.name: side.request("memory") for side in sides}
     for side in sides:
         side.process.wait()
     return pairs, memory
 
 
-def compare(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def compare(args: argparse.Namespace) -> dict[str, Figure]:
     """The ratios as figures: the median of paired steps (of rounds), the least and the largest."""
     pairs: list[dict[str, float]] = []
     memories = []
-    for number in range(given.rounds):
-        steps, memory = one_round(given)
+    for number in range(args.rounds):
+        steps, memory = one_round(args)
         pairs += steps
         memories.append(memory)
         print(f"round {number + 1}: {steps} {memory}", flush=True)
-    command = f"python -m qamdt.benchmarks.training.released --released FOLDER --form {given.form} "
-    command += f"--attention {given.attention} --batch {given.batch}"
-    command += " --lean" if given.lean else ""
+    command = f"python -m qamdt.benchmarks.training.released --released FOLDER --form {args.form} "
+    command += f"--attention {args.attention} --batch {args.batch}"
+    command += " --lean" if args.lean else ""
     every = {"step_ratio": pairs}
     for name, key in MEMORIES.items():
         every[name] = [{side: m[side][key] for side in m} for m in memories]
     figures = {}
-    for name, found in every.items():
-        ratios = [f["ours"] / f["released"] for f in found]
-        name += "" if given.batch == 2 else f"_batch{given.batch}"
-        figures[name] = {
-            "value": statistics.median(ratios), "low": min(ratios), "high": max(ratios),
-            "n": len(ratios), "unit": "ratio", "command": command,
-        }  # fmt: skip
-        middle = {s: statistics.median(f[s] for f in found) for s in ("released", "ours")}
+    for name, both in every.items():
+        ratios = [b["ours"] / b["released"] for b in both]
+        name += "" if args.batch == 2 else f"_batch{args.batch}"
+        figures[name] = range_figure(ratios, "ratio", command)
+        middle = {s: statistics.median(b[s] for b in both) for s in ("released", "ours")}
         if not name.startswith("step_ratio"):
             middle = {s: value / 2**30 for s, value in middle.items()}
         print(
@@ -256,13 +254,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="pairs of processes")
     parser.add_argument("--out", type=Path, help="put the figures into this file")
     parser.add_argument("--side", choices=("released", "ours"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.side:
-        child(given)
+    args = parser.parse_args()
+    if args.side:
+        child(args)
         return
-    figures = compare(given)
-    if given.out:
-        write_figures(given.out, figures)
+    figures = compare(args)
+    if args.out:
+        write_figures(args.out, figures)
 
 
 if __name__ == "__main__":

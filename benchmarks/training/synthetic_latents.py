@@ -3,8 +3,8 @@
     latent of (caption k, level q):  channel 1   a constant, (q - 3) times STEP
                                      others      a sine of random phase over time, in band k
                                      everywhere  noise
-so that anyone can read off a latent which caption and level it was made for: `heard_level` and
-`heard_caption` are those classifiers. The text states are a random vector for each word, by a hash of
+so that anyone can read off a latent which caption and level it was made for: `classify_level` and
+`classify_caption` are those classifiers. The text states are a random vector for each word, by a hash of
 the word; they stand for a text encoder where none is wanted.
 """
 
@@ -31,7 +31,7 @@ PART_ROWS = 256
 
 
 @dataclass(frozen=True)
-class Made:
+class SyntheticClip:
     """One synthetic clip and the truth about it. latent: float32 [C, T, F], before scaling."""
 
     clip_id: str
@@ -46,20 +46,20 @@ def make_latent(
     """float32 [C, T, F] for a caption and a level; C >= 2 and F >= the number of captions."""
     _, frames, _ = shape
     latent = rng.normal(0, NOISE, shape).astype(np.float32)
-    turns = 2 * np.arange(frames) / frames + rng.random()
-    sine = SINE * np.sin(2 * np.pi * turns).astype(np.float32)
+    phase = 2 * np.arange(frames) / frames + rng.random()
+    sine = SINE * np.sin(2 * np.pi * phase).astype(np.float32)
     latent[_others(shape[0]), :, CAPTIONS.index(caption)] += sine
     latent[1] += (level - 3) * STEP
     return latent
 
 
-def heard_level(latents: np.ndarray) -> np.ndarray:
+def classify_level(latents: np.ndarray) -> np.ndarray:
     """The level 1..5 that each latent [n, C, T, F] (before scaling) is nearest to."""
     means = latents[:, 1].mean(axis=(1, 2))
     return np.clip(np.rint(means / STEP + 3), 1, 5).astype(np.int64)
 
 
-def heard_caption(latents: np.ndarray) -> np.ndarray:
+def classify_caption(latents: np.ndarray) -> np.ndarray:
     """The number in CAPTIONS of the band with most energy outside of channel 1, of each latent."""
     others = latents[:, _others(latents.shape[1])]
     energy = np.square(others).sum(axis=(1, 2))[:, : len(CAPTIONS)]
@@ -79,30 +79,34 @@ def make_synthetic(
     text_width: int = 64,
     seed: int = 0,
     clips_a_file: int = 4,
-) -> list[Made]:
-    """Write the folder, everything that the trainer reads; returns what was made, in order."""
+) -> list[SyntheticClip]:
+    """Write the folder, everything that the trainer reads; returns the clips, in order."""
     rng = np.random.default_rng(seed)
-    made = []
+    synthetic = []
     for k in range(clips):
         caption = CAPTIONS[int(rng.integers(len(CAPTIONS)))]
         level = int(rng.integers(1, 6))
         clip_id = hashlib.sha256(f"{seed}/{k}".encode()).hexdigest()[:20]
-        made.append(Made(clip_id, caption, level, make_latent(caption, level, shape, rng)))
-    _write_clips(dataset, made, seed, clips_a_file)
-    _write_judgements(dataset, made, seed)
-    scale = scale_of([m.latent for m in made])
-    rows = [latent_row(m.clip_id, m.latent, scale, CODEC) for m in made]
+        synthetic.append(
+            SyntheticClip(clip_id, caption, level, make_latent(caption, level, shape, rng))
+        )
+    _write_clips(dataset, synthetic, seed, clips_a_file)
+    _write_judgements(dataset, synthetic, seed)
+    scale = scale_of([m.latent for m in synthetic])
+    rows = [latent_row(m.clip_id, m.latent, scale, CODEC) for m in synthetic]
     _commit(dataset, Latent, rows, seed, "clips")
     texts = {NULL_TEXT, *CAPTIONS}
     texts |= {prompt_of(prefix, c) or "" for prefix in PREFIXES for c in CAPTIONS}
     states = [text_row(text, word_states(text, text_width), ENCODER) for text in sorted(texts)]
     _commit(dataset, TextStates, states, seed)  # by content: no clip or level can make them wrong
-    return made
+    return synthetic
 
 
-def _write_clips(dataset: Dataset, made: Sequence[Made], seed: int, per_file: int) -> None:
+def _write_clips(
+    dataset: Dataset, synthetic: Sequence[SyntheticClip], seed: int, per_file: int
+) -> None:
     files, clips = [], []
-    for k, m in enumerate(made):
+    for k, m in enumerate(synthetic):
         number, window = divmod(k, per_file)
         path = f"/synthetic/{number:06d}.wav"
         sha = hashlib.sha256(f"{seed}{path}".encode()).hexdigest()
@@ -117,20 +121,22 @@ def _write_clips(dataset: Dataset, made: Sequence[Made], seed: int, per_file: in
     _commit(dataset, Clip, clips, seed)
 
 
-def _write_judgements(dataset: Dataset, made: Sequence[Made], seed: int) -> None:
+def _write_judgements(dataset: Dataset, synthetic: Sequence[SyntheticClip], seed: int) -> None:
     pmos = [
         Pmos(clip_id=m.clip_id, pmos=MU + SIGMA * (m.level - 3) * 1.2, model_id="synthetic")
-        for m in made
+        for m in synthetic
     ]
     levels = [
         Level(clip_id=m.clip_id, quality_level=m.level, quality_prefix=PREFIXES[m.level])
-        for m in made
+        for m in synthetic
     ]
-    captions = [Caption(clip_id=m.clip_id, refined_caption=m.caption, sim_final=0.5) for m in made]
+    captions = [
+        Caption(clip_id=m.clip_id, refined_caption=m.caption, sim_final=0.5) for m in synthetic
+    ]
     _commit(dataset, Pmos, pmos, seed, "clips")
     _commit(dataset, Level, levels, seed, "pmos")
     _commit(dataset, Caption, captions, seed, "clips")
-    _commit(dataset, Decision, [Decision(clip_id=m.clip_id, kept=True) for m in made], seed)
+    _commit(dataset, Decision, [Decision(clip_id=m.clip_id, kept=True) for m in synthetic], seed)
 
 
 def _commit(dataset: Dataset, cls: type, rows: Sequence[object], seed: int, *reads: str) -> None:

@@ -6,7 +6,8 @@
 resume_difference        largest difference in any weight, mean or moment between 20 steps and 10 + 10
 kill_lost                checkpoints lost in 12 kills -9 at random moments of a save loop
 overfit_ratio, _batch    last loss / first loss, `nano` on one batch, noise and t fixed, 400 steps
-follows_level, _text     share of generated latents that a classifier on the truth agrees with
+follows_level, _text     share of generated latents in which the classifiers of synthetic_latents.py
+                         find the level and the caption that were asked for
 mask_ratio_measured, mask_ratio_flops   cost of a step at gamma 0.5 against one that masks nothing
 step_ratio, memory_ratio against the released class; with --released alone (see released.py)
 """
@@ -17,11 +18,9 @@ import dataclasses
 import os
 import random
 import signal
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +29,7 @@ import torch
 import typer
 
 from ...pipeline.dataset import Dataset
+from ...recipes.common.figures import range_figure, share_figure
 from ...train.config import Config
 from ...train.data.randomness import seeded
 from ...train.data.text_states import StoredText, padded
@@ -42,11 +42,11 @@ from ...train.network.config import ModelConfig, sized
 from ...train.network.flops import flops
 from ...train.network.masking import draw_mask
 from ...train.network.model import QAMDT
-from ..figures import Figures, measure_parts, plain_figure
+from ..figures import Figures, Only, Out, Parts, figure, measure_parts
 from .synthetic_latents import (
     CAPTIONS,
-    heard_caption,
-    heard_level,
+    classify_caption,
+    classify_level,
     make_latent,
     make_synthetic,
     word_states,
@@ -79,22 +79,22 @@ def measure_resume(work: Path) -> Figures:
     dataset = Dataset(work / "data")
     make_synthetic(dataset, 200)
     config = small_config(steps=20, accumulate=2, batch_size=2)
-    fit(dataset, work / "whole", config)
+    fit(dataset, work / "straight", config)
     fit(dataset, work / "parts", config, until=10)
     fit(dataset, work / "parts", config.override("data", {"loader_workers": 2}))
-    whole, parts = latest(work / "whole"), latest(work / "parts")
-    if whole is None or parts is None or whole.step != parts.step:
+    straight, parts = latest(work / "straight"), latest(work / "parts")
+    if straight is None or parts is None or straight.step != parts.step:
         raise RuntimeError("the runs did not end at the same step")
     worst, count = 0.0, 0
     for name in (MODEL, EMA, OPTIMIZER):
-        a, b = whole.tensors(name), parts.tensors(name)
+        a, b = straight.tensors(name), parts.tensors(name)
         worst = max(worst, *(float((a[k].double() - b[k].double()).abs().max()) for k in a))
         count += sum(t.numel() for t in a.values())
-    return {"resume_difference": plain_figure(worst, count, "largest absolute difference", COMMAND)}
+    return {"resume_difference": figure(worst, count, "largest absolute difference", COMMAND)}
 
 
 def measure_kills(work: Path, kills: int = 12) -> Figures:
-    """kill -9 while a child saves without a pause; what it said to be saved must load."""
+    """kill -9 while a child saves without a pause; each step it printed as saved must load."""
     rng, done, lost = random.Random(0), 0, 0
     for _ in range(kills):
         command = [
@@ -109,21 +109,21 @@ def measure_kills(work: Path, kills: int = 12) -> Figures:
             raise RuntimeError("the child did not save")
         time.sleep(rng.uniform(0, 0.15))
         os.kill(child.pid, signal.SIGKILL)
-        said = [int(line) for line in child.stdout.read().split()]
+        saved = [int(line) for line in child.stdout.read().split()]
         child.wait()
-        found = latest(work)
-        whole = found is not None and all(
-            (t == found.step).all() for t in found.tensors(MODEL).values()
+        last = latest(work)
+        intact = last is not None and all(
+            (t == last.step).all() for t in last.tensors(MODEL).values()
         )
-        if found is None or not whole or found.step < max([done, *said]):
+        if last is None or not intact or last.step < max([done, *saved]):
             lost += 1
         else:
-            done = found.step
-    return {"kill_lost": plain_figure(lost, kills, "checkpoints lost, of kills", COMMAND)}
+            done = last.step
+    return {"kill_lost": figure(lost, kills, "checkpoints lost, of kills", COMMAND)}
 
 
 def save_loop(run: Path, step: int) -> None:
-    """Save checkpoints for ever; says each step when it is saved."""
+    """Save checkpoints for ever; prints each step once it is saved."""
     from ...train.loop.checkpoint import save
 
     while True:
@@ -145,11 +145,11 @@ def measure_overfit(work: Path) -> Figures:
         "nano", channels=4, frames=32, bands=8, patch_frames=4, patch_bands=4, text_width=64
     )
     unit = f"last loss / first, {OVERFIT_STEPS} steps"
-    found = {
+    ratios = {
         "overfit_ratio": _overfitted(sized("nano", text_width=64), 1),
         "overfit_ratio_batch": _overfitted(small, 8),
     }
-    return {name: plain_figure(x, OVERFIT_STEPS, unit, COMMAND) for name, x in found.items()}
+    return {name: figure(x, OVERFIT_STEPS, unit, COMMAND) for name, x in ratios.items()}
 
 
 def _overfitted(config: ModelConfig, count: int) -> float:
@@ -180,7 +180,7 @@ def _overfitted(config: ModelConfig, count: int) -> float:
 
 
 def measure_learning(work: Path) -> Figures:
-    """Train on the synthetic set, generate every caption at every level, ask the classifiers."""
+    """Train on the synthetic set, generate every caption at every level, classify the latents."""
     dataset = Dataset(work / "data")
     make_synthetic(dataset, 2400)
     config = small_config(steps=LEARN_STEPS).override(
@@ -196,28 +196,17 @@ def measure_learning(work: Path) -> Figures:
         network, Objective(trained.objective), texts, prompts, levels, seeds, sampling,
         torch.device("cpu"), low_quality=0.0,
     )  # fmt: skip
-    made = latents.numpy() / about["latents"]["scale"]
-    level = heard_level(made) == np.array(levels)
-    text = heard_caption(made) == np.array([CAPTIONS.index(p) for p in prompts])
+    unscaled = latents.numpy() / about["latents"]["scale"]
+    level = classify_level(unscaled) == np.array(levels)
+    text = classify_caption(unscaled) == np.array([CAPTIONS.index(p) for p in prompts])
     unit = "share of generated latents"
     return {
-        "follows_level": share_figure(level, unit),
-        "follows_text": share_figure(text, unit),
+        "follows_level": share_figure(level, unit, COMMAND),
+        "follows_text": share_figure(text, unit, COMMAND),
     }
 
 
 LEARN_STEPS = 1200
-
-
-def share_figure(hits: np.ndarray, unit: str) -> dict[str, Any]:
-    """A share with Wilson's 95% interval."""
-    n, p, z = len(hits), float(hits.mean()), 1.96
-    middle, root = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    low, high = (middle - root) / (1 + z * z / n), (middle + root) / (1 + z * z / n)
-    return {
-        "value": p, "low": min(low, p), "high": max(high, p), "n": n, "unit": unit,
-        "command": COMMAND,
-    }  # fmt: skip
 
 
 def measure_masking(work: Path, rounds: int = 7) -> Figures:
@@ -241,15 +230,12 @@ def measure_masking(work: Path, rounds: int = 7) -> Figures:
     analytic = flops(config, 64, 0.5).step / flops(config, 64, 0.0).step
     unit = "CPU s of a step at gamma 0.5 / at 0, size s, 1 thread"
     return {
-        "mask_ratio_measured": {
-            "value": statistics.median(ratios), "low": min(ratios), "high": max(ratios),
-            "n": rounds, "unit": unit, "command": COMMAND,
-        },
-        "mask_ratio_flops": plain_figure(analytic, 1, "FLOPs, the same ratio", COMMAND),
-    }  # fmt: skip
+        "mask_ratio_measured": range_figure(ratios, unit, COMMAND),
+        "mask_ratio_flops": figure(analytic, 1, "FLOPs, the same ratio", COMMAND),
+    }
 
 
-PARTS: dict[str, Callable[[Path], Figures]] = {
+PARTS: Parts = {
     "resume": measure_resume,
     "kills": measure_kills,
     "overfit": measure_overfit,
@@ -259,8 +245,8 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="JSON file of figures")] = Path("figures/trainer.json"),
-    only: Annotated[str, typer.Option(help="parts, separated by commas")] = ",".join(PARTS),
+    out: Out = Path("figures/trainer.json"),
+    only: Only = "",
     released: Annotated[
         Path | None, typer.Option(help="checkout of the released code, to compare with")
     ] = None,

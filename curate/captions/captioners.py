@@ -27,6 +27,7 @@ from ...pipeline.file_blocks import BlockJob, by_file
 from ...pipeline.job import Job, Unit, output
 from ...pipeline.views import connect
 from ...schemas.errors import ConfigError
+from ...schemas.plugins import kinds
 from ...schemas.tables import Generated
 from ..config import CaptionConfig, ModelsConfig
 from . import prompts
@@ -110,7 +111,8 @@ class AudioCaptioner:
     def model(self) -> Any:
         from ...models.llm.kinds import CAPTIONERS
 
-        return resolve(self._ref, CAPTIONERS, device=pick_device(self._device))
+        known = kinds("captioner", CAPTIONERS)
+        return resolve(self._ref, known, device=pick_device(self._device))
 
     @cached_property
     def _named(self) -> tuple[str, str]:
@@ -143,8 +145,9 @@ def caption_job(
     dataset: Dataset, config: CaptionConfig, models: ModelsConfig, limit: int | None
 ) -> Job:
     """The job that makes `generated` with the captioner that the settings name."""
-    ref = ModelRef.parse(models.captioner, KINDS)
-    return KINDS[ref.kind](dataset, ref, config, models, limit)
+    jobs = {**dict.fromkeys(kinds("captioner", {}), _listening), **KINDS}
+    ref = ModelRef.parse(models.captioner, jobs)
+    return jobs[ref.kind](dataset, ref, config, models, limit)
 
 
 def _tags(dataset: Dataset, ref: ModelRef, *rest: Any) -> Job:

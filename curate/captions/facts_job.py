@@ -1,7 +1,8 @@
 """The table `facts`: what the scores say of a clip, and of its whole file, as facts.
 
 A tag is a fact from the tagger's own threshold for it. An instrument must be surer: its probability,
-calibrated (Platt's sigmoid in weights/tags-mini.json), must reach `sure`; a wrong instrument in a
+calibrated (Platt's sigmoid in weights/tags-mini.json), must reach
+`min_instrument_probability`; a wrong instrument in a
 caption does more harm than a missing one. A genre that stands in the file's own tags is taken
 instead of what is heard.
 """
@@ -19,6 +20,7 @@ from ...pipeline.dataset import Dataset
 from ...pipeline.file_blocks import BlockJob, by_file
 from ...pipeline.job import Unit, output
 from ...schemas.errors import ConfigError
+from ...schemas.plugins import kinds
 from ...schemas.tables import Fact
 from ..config import CaptionConfig, ModelsConfig
 from ..guards.rules import text_guards
@@ -84,7 +86,7 @@ def limits_of(
         return config.min_tag
     from ...models.tags.kinds import TAGGERS
 
-    tagger = resolve(models.tagger, TAGGERS)
+    tagger = resolve(models.tagger, kinds("tagger", TAGGERS))
     tags = dataset.current("tags")
     made_by = (tags.about["model_id"], tags.about["weights"]) if tags else ("", "")
     if made_by != (tagger.model_id, tagger.digest):
@@ -94,29 +96,31 @@ def limits_of(
             "the tagger that made them, give one limit for all tags with --min-tag, or run "
             "`qamdt-curate score` again"
         )
-    return with_sure(tagger.thresholds, tagger.sigmoids, config.sure)
+    return instrument_thresholds(
+        tagger.thresholds, tagger.sigmoids, config.min_instrument_probability
+    )
 
 
-def with_sure(
+def instrument_thresholds(
     thresholds: Mapping[str, float],
     sigmoids: Mapping[str, tuple[float, float]],
-    sure: float | None,
+    least: float | None,
 ) -> dict[str, float]:
-    """The thresholds, those of instruments raised to where their calibrated probability is `sure`.
+    """The thresholds, those of instruments raised to where their calibrated probability is `least`.
 
-    An instrument that was not calibrated is not said. sure: None leaves all as they are.
+    An instrument that was not calibrated is not named. least: None leaves all as they are.
     """
-    made = dict(sorted(thresholds.items()))
-    if sure is None:
-        return made
+    raised = dict(sorted(thresholds.items()))
+    if least is None:
+        return raised
     for word in INSTRUMENTS.keys() & thresholds.keys():
         if word not in sigmoids:
-            del made[word]
+            del raised[word]
             continue
         slope, offset = sigmoids[word]
-        z = (math.log(sure / (1 - sure)) - offset) / slope
-        made[word] = max(made[word], 1 / (1 + math.exp(-z)))
-    return made
+        z = (math.log(least / (1 - least)) - offset) / slope
+        raised[word] = max(raised[word], 1 / (1 + math.exp(-z)))
+    return raised
 
 
 def _genre_of_file(row: Mapping[str, Any]) -> str | None:

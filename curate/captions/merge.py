@@ -22,6 +22,7 @@ from ...pipeline.dataset import Dataset
 from ...pipeline.job import Output, Unit, error_columns, output
 from ...pipeline.views import connect, create_view, one_row, stream
 from ...schemas.errors import InvalidAnswer
+from ...schemas.plugins import kinds
 from ...schemas.tables import LlmAnswer
 from ..config import ModelsConfig, RefineConfig
 from . import prompts
@@ -61,7 +62,7 @@ class MergeJob:
         from ...models.llm.kinds import LLMS
 
         self.prompt = prompts.load(self.config.prompt, ("original", "facts"))
-        llm = resolve(self.models.llm, LLMS)
+        llm = resolve(self.models.llm, kinds("llm", LLMS))
         self.model_id, self.weights = str(llm.model_id), str(llm.digest)
         self.outputs: tuple[Output, ...] = (
             output(self.dataset, LlmAnswer, VERSION, {}, (), self.model_id, self.weights),
@@ -71,7 +72,8 @@ class MergeJob:
     def llm(self) -> Any:
         from ...models.llm.kinds import LLMS
 
-        return resolve(self.models.llm, LLMS, device=pick_device(self.models.device))
+        known = kinds("llm", LLMS)
+        return resolve(self.models.llm, known, device=pick_device(self.models.device))
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "llm"}

@@ -1,8 +1,8 @@
 """The table `captions`: which text becomes the caption of each clip.
 
-What is read is stored: the check, the similarities, the LLM's answers, their embeddings and guards.
+All it reads is stored: the check, the similarities, the LLM's answers, their embeddings and guards.
 No model runs here, so that a new threshold costs as much as reading the tables. Every answer is held
-to its sources, to the vocals and tempo heard in the file and to the other answers of the set; the
+to its sources, to the vocals and tempo found in the file and to the other answers of the set; the
 candidates that pass are ranked by similarity to the clip's own audio.
 """
 
@@ -20,14 +20,16 @@ from ...pipeline.file_blocks import BlockJob, by_file
 from ...pipeline.job import Unit, output
 from ...pipeline.sql_table import parts_read
 from ...pipeline.views import connect
+from ...schemas.plugins import kinds
+from ...schemas.settings import params_of
 from ...schemas.tables import Caption
 from ..config import ModelsConfig, RefineConfig
-from ..guards.near_duplicates import echoes
+from ..guards.near_duplicates import near_duplicates
 from ..guards.sources import Sources, file_tags, names_in, source_guards
 from ..ingest.source_captions import WEAK
 from . import prompts
 from .merge import REQUESTS, request_params
-from .select import Candidate, Choice, Verdict, best_merged, choose
+from .select import Candidate, Choice, Verdict, best_merged, select
 from .verify import define_counted, limits_of
 
 VERSION = 4
@@ -76,11 +78,11 @@ class RefineJob(BlockJob):
         self._limits = limits_of(config, prefix_tokens)
         prompt = prompts.load(config.prompt, ("original", "facts"))
         self.prompt_sha256 = prompt.sha256
-        llm = resolve(models.llm, LLMS)
+        llm = resolve(models.llm, kinds("llm", LLMS))
         self.llm_id = str(llm.model_id) if llm else None
         reads = (*READS, "answers") if llm else READS
-        choice = ("margin", "names", "echoes", "echo", "candidates", "llm_max_tokens")
-        params: dict[str, Any] = {name: getattr(config, name) for name in choice}
+        names = ("margin", "names", "near_dup_limit", "near_dup_similarity", "candidates")
+        params = params_of(config, (*names, "llm_max_tokens"))
         params |= {"prompt_sha256": prompt.sha256, "llm": self.llm_id, **self._limits}
         if llm:
             params["parts_read"] = parts_read(dataset, ["answers"])
@@ -89,19 +91,19 @@ class RefineJob(BlockJob):
         super().__init__(dataset, (out,), "refine", limit, plan)
 
     @cached_property
-    def echoes(self) -> Mapping[tuple[str, str], int]:
+    def near_duplicates(self) -> Mapping[tuple[str, str], int]:
         """(original, merged text) -> other originals with nearly the same merged text."""
         if self.llm_id is None:
             return {}
         with connect(self.dataset) as con:
             params = {k: v for k, v in self.params.items() if k != "asked"}
-            return echoes(con, params, self.config.echo)
+            return near_duplicates(con, params, self.config.near_dup_similarity)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "echoes"}
+        return {k: v for k, v in self.__dict__.items() if k != "near_duplicates"}
 
     def open(self) -> None:
-        _ = self.echoes
+        _ = self.near_duplicates
 
     def _connected(self) -> duckdb.DuckDBPyConnection:
         con = super()._connected()
@@ -112,14 +114,14 @@ class RefineJob(BlockJob):
         return [self._row(row) for _, pending in by_file(unit) for row in pending]
 
     def _row(self, row: Mapping[str, Any]) -> Caption:
-        told = file_tags(row["caption"]) if row["caption_source"] == WEAK else {}
-        names = tuple(v for k, v in told.items() if k in ("title", "artist"))
+        tags = file_tags(row["caption"]) if row["caption_source"] == WEAK else {}
+        names = tuple(v for k, v in tags.items() if k in ("title", "artist"))
         names = () if self.config.names else names
         original = _candidate(row, "caption", "original", ("empty",), names)
         generated = _candidate(row, "generated", "generated", (), ())
         merged = self._merged(row, names)
         verdict = Verdict(row["action"], row["original_problem"], row["generated_problem"])
-        choice = choose(verdict, original, generated, merged, self.config.margin)
+        choice = select(verdict, original, generated, merged, self.config.margin)
         best = best_merged(merged)
         return Caption(
             clip_id=row["clip_id"],
@@ -145,8 +147,8 @@ class RefineJob(BlockJob):
     def _merged(self, row: Mapping[str, Any], names: tuple[str, ...]) -> list[Candidate]:
         """The LLM's texts, each with the guards that it trips."""
         original = row["caption"] or ""
-        made = []
-        for said in row["merged"] or ():
+        candidates = []
+        for answer in row["merged"] or ():
             sources = Sources(
                 texts=(original, row["generated"] or "", row["file_sentence"] or "",
                        " ".join(row["file_heard"] or ())),
@@ -154,12 +156,12 @@ class RefineJob(BlockJob):
                 vocals=row["file_vocals"],
                 tempo_bpm=row["tempo_bpm"],
                 names=names,
-                echoes=self.echoes.get((original, said["text"]), 0),
-                most_echoes=self.config.echoes,
+                near_duplicates=self.near_duplicates.get((original, answer["text"]), 0),
+                near_dup_limit=self.config.near_dup_limit,
             )  # fmt: skip
-            guards = (*said["guards"], *source_guards(said["text"], sources))
-            made.append(Candidate(said["text"], said["similarity"], guards))
-        return made
+            guards = (*answer["guards"], *source_guards(answer["text"], sources))
+            candidates.append(Candidate(answer["text"], answer["similarity"], guards))
+        return candidates
 
 
 def _candidate(
@@ -182,8 +184,8 @@ def _tripped(
 ) -> list[str]:
     """Every guard of every text, as `merged: refusal`."""
     texts = (("original", original), ("generated", generated), ("merged", merged))
-    found = [f"{name}: {guard}" for name, text in texts if text for guard in text.guards]
-    return found + ([f"answer: {answer_problem}"] if answer_problem else [])
+    guards = [f"{name}: {guard}" for name, text in texts if text for guard in text.guards]
+    return guards + ([f"answer: {answer_problem}"] if answer_problem else [])
 
 
 def _tokens(row: Mapping[str, Any], choice: Choice) -> int | None:

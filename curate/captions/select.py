@@ -1,7 +1,7 @@
 """Which text becomes the caption: the rule, with its reason in words.
 
 The paper (section 3.3) generates a caption, keeps what CLAP confirms and lets an LLM fuse old and
-new; thresholds and prompts are published nowhere, so the rule is ours. By the check (`check.py`):
+new; thresholds and prompts are published nowhere, so the rule is ours. By the check (`verify.py`):
 
 merge    the best merged text that passes its guards, adds a word and is no less similar to the audio;
          else the original
@@ -61,7 +61,7 @@ class Choice:
     doubt: str | None = None
 
 
-def choose(
+def select(
     verdict: Verdict,
     original: Candidate | None,
     generated: Candidate | None,

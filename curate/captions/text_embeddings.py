@@ -15,6 +15,7 @@ from ...models.ref import pick_device, resolve
 from ...pipeline.dataset import Dataset
 from ...pipeline.job import Output, Unit, output
 from ...pipeline.views import connect, create_view, one_row, stream
+from ...schemas.plugins import kinds
 from ...schemas.tables import Text
 from ..config import ModelsConfig, RefineConfig
 from ..guards import rules
@@ -38,7 +39,7 @@ def texts_output(dataset: Dataset, config: RefineConfig, models: ModelsConfig) -
     """The state of `texts` that belongs to these settings."""
     from ...models.clap.kinds import MATCHERS
 
-    match = resolve(models.match, MATCHERS)
+    match = resolve(models.match, kinds("match", MATCHERS))
     params = {"guards": rules.VERSION, "tokens": counter(config.t5).name}
     return output(dataset, Text, VERSION, params, (), match.model_id, match.digest)
 
@@ -59,7 +60,8 @@ class TextsJob:
     def match(self) -> Any:
         from ...models.clap.kinds import MATCHERS
 
-        return resolve(self.models.match, MATCHERS, device=pick_device(self.models.device))
+        known = kinds("match", MATCHERS)
+        return resolve(self.models.match, known, device=pick_device(self.models.device))
 
     @cached_property
     def counter(self) -> Counter:

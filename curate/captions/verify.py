@@ -2,11 +2,12 @@
 
 QA-MDT, abstract and section on captions: keep what CLAP confirms, fuse old and new where they differ.
 rho1, rho2 and all the rest are published nowhere: the rule is ours. A threshold may be a quantile of
-the set: rho1 of similarities of generated captions, rho2 of texts, `believe` of originals.
+the set: rho1 of similarities of generated captions, rho2 of texts, and that of originals.
 
     believed        an original that no guard speaks against, written for the audio (not made from
-                    file tags), whose similarity, mean over its file, reaches `believe` and lies `fits`
-                    deviations above that of strangers' captions
+                    file tags), whose similarity, mean over its file, reaches
+                    `min_original_similarity` and lies `min_z` deviations above that of
+                    strangers' captions
     generated_kept  no guard, and sim(audio, generated) >= rho1
     action  merge   believed and kept, sim(original, generated) < rho2: the LLM may fuse them
             better  believed and kept, they agree: the nearer one
@@ -25,6 +26,7 @@ from ...pipeline.dataset import Dataset
 from ...pipeline.runner import Summary
 from ...pipeline.sql_table import make_table, sql_output
 from ...pipeline.views import connect
+from ...schemas.settings import params_of
 from ...schemas.tables import Check
 from ..config import RefineConfig, threshold
 from ..ingest.source_captions import WEAK
@@ -86,16 +88,15 @@ CREATE MACRO counted(guards, words, tokens) AS list_filter(
 """
 
 
-def check(dataset: Dataset, config: RefineConfig, prefix_tokens: int) -> Summary:
+def verify(dataset: Dataset, config: RefineConfig, prefix_tokens: int) -> Summary:
     """Make the table `checks`: a row a clip of `matches`.
 
     prefix_tokens: of the longest quality prefix, which takes its share of `max_tokens`.
     """
-    params: dict[str, Any] = {
-        "fits": config.fits, "rich_words": config.rich_words, "weak": WEAK,
-    }  # fmt: skip
-    for name in ("rho1", "rho2", "believe"):
-        value, quantile = threshold(name, getattr(config, name))
+    params = params_of(config, ("min_z", "rich_words")) | {"weak": WEAK}
+    thresholds = params_of(config, ("rho1", "rho2", "min_original_similarity"))
+    for name, text in thresholds.items():
+        value, quantile = threshold(name, text)
         params |= {name: value, f"{name}_q": 0.0 if quantile is None else quantile}
     limits = limits_of(config, prefix_tokens)
     out = sql_output(dataset, Check, VERSION, {**params, **limits}, READS, ("texts",))

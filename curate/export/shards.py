@@ -35,7 +35,7 @@ VERSION = 1
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-@table("shards", 1)
+@table("shards", 1, keys=("clip_id", "path"))
 @dataclass(frozen=True, kw_only=True)
 class Shard:
     """One kept clip, whole: what a trainer reads."""

@@ -28,7 +28,7 @@ ORDER BY md5(x.text), x.text, q.original
 """  # noqa: S608 - our own text
 
 
-def echoes(
+def near_duplicates(
     con: duckdb.DuckDBPyConnection, params: Mapping[str, Any], alike: float
 ) -> dict[tuple[str, str], int]:
     """(original, merged text) -> how many other originals have a merged text like it.
@@ -38,16 +38,16 @@ def echoes(
     rows = con.execute(_MERGED, dict(params)).fetchall()
     if not rows:
         return {}
-    said = np.array([row[3] for row in rows], np.float32)
-    from_ = np.array([row[2] for row in rows], np.float32)
+    merged = np.array([row[3] for row in rows], np.float32)
+    originals = np.array([row[2] for row in rows], np.float32)
     names, whose = np.unique([row[0] for row in rows[:SAMPLE]], return_inverse=True)
     one_hot = np.eye(len(names), dtype=bool)[whose]
-    found: dict[tuple[str, str], int] = {}
+    duplicates: dict[tuple[str, str], int] = {}
     for start in range(0, len(rows), BLOCK):
         part = slice(start, start + BLOCK)
-        near = said[part] @ said[:SAMPLE].T >= alike
-        near &= from_[part] @ from_[:SAMPLE].T < alike
+        near = merged[part] @ merged[:SAMPLE].T >= alike
+        near &= originals[part] @ originals[:SAMPLE].T < alike
         counts = (near.astype(np.float32) @ one_hot.astype(np.float32) > 0).sum(1)
         for row, count in zip(rows[part], counts, strict=True):
-            found[row[0], row[1]] = int(count)
-    return found
+            duplicates[row[0], row[1]] = int(count)
+    return duplicates

@@ -43,15 +43,16 @@ SAME_BPM = 0.04  # MIREX's tolerance
 class Sources:
     """What a merged text may speak of. texts: captions and tags it was made from. original: what it
     must not lose. vocals, tempo_bpm: as heard, None where that is not clear. names: title and artist
-    that it must not name. echoes: originals of which nearly the same text came."""
+    that it must not name. near_duplicates: other originals of which
+    nearly the same text came; a text with near_dup_limit of them is refused."""
 
     texts: tuple[str, ...] = ()
     original: str = ""
     vocals: bool | None = None
     tempo_bpm: float | None = None
     names: tuple[str, ...] = ()
-    echoes: int = 0
-    most_echoes: int = 3
+    near_duplicates: int = 0
+    near_dup_limit: int = 3
 
 
 def source_guards(text: str, sources: Sources) -> list[str]:
@@ -66,7 +67,7 @@ def source_guards(text: str, sources: Sources) -> list[str]:
             ("tempo", lambda: other_tempo(text, sources)),
             ("forgets", lambda: forgets(text, sources.original)),
             ("names", lambda: names_in(text, sources.names)),
-            ("near_duplicate", lambda: sources.echoes >= sources.most_echoes),
+            ("near_duplicate", lambda: sources.near_duplicates >= sources.near_dup_limit),
         ]
     )
 

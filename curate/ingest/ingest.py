@@ -1,7 +1,7 @@
 """Ingest: files become clips.
 
-    found     what the source names now, with size, time and a hash of what is said of each file
-    pending   found, less the files whose newest row saw the very same
+    listed    what the source names now, with size, time and a hash of what is stated of each file
+    pending   listed, less the files whose newest row saw the very same
     unit      a few files -> hash, probe, captions, windows -> rows of `clips`, then of `files`
 
 Nothing is decoded here. A file that disappeared, changed, or whose caption changed gets a newer row;
@@ -32,13 +32,13 @@ from ...schemas.errors import AudioError, UnreadableAudio
 from ...schemas.hashing import hash_file
 from ...schemas.tables import Clip, File
 from ..config import IngestConfig
-from .source_captions import Said, source_captions_of
+from .source_captions import source_captions_of
 
 VERSION = 1
 FILES_A_UNIT = 8
 SHORT = ("too_short", "short_tail")
 
-_FOUND = pa.schema(
+_LISTED = pa.schema(
     [
         ("path", pa.string()),
         ("size_bytes", pa.int64()),
@@ -49,12 +49,12 @@ _FOUND = pa.schema(
 )
 
 _PENDING = """
-SELECT found.*, NULL AS gone FROM found ANTI JOIN newest n ON n.path = found.path
-  AND n.request_sha256 = found.request_sha256
-  AND n.size_bytes IS NOT DISTINCT FROM found.size_bytes
-  AND n.mtime_ns IS NOT DISTINCT FROM found.mtime_ns
+SELECT listed.*, NULL AS gone FROM listed ANTI JOIN newest n ON n.path = listed.path
+  AND n.request_sha256 = listed.request_sha256
+  AND n.size_bytes IS NOT DISTINCT FROM listed.size_bytes
+  AND n.mtime_ns IS NOT DISTINCT FROM listed.mtime_ns
 UNION ALL
-SELECT n.path, NULL, NULL, '[]', 'gone', true FROM newest n ANTI JOIN found USING (path)
+SELECT n.path, NULL, NULL, '[]', 'gone', true FROM newest n ANTI JOIN listed USING (path)
 WHERE n.root = $root AND n.error_type IS DISTINCT FROM 'FileGone'
 """
 
@@ -116,7 +116,7 @@ class IngestJob:
         return {"root": str(self.source)}
 
     def _planned(self) -> duckdb.DuckDBPyConnection:
-        """The plan, made at the first call: the tables `found` and `newest`."""
+        """The plan, made at the first call: the tables `listed` and `newest`."""
         if self._con is None:
             con = open_duckdb(self.dataset)
             for out in self.outputs:
@@ -131,7 +131,7 @@ class IngestJob:
                 " (SELECT max(scan) FROM clips_history))",
             )
             self.scan = (last or 0) + 1
-            _fill_found(con, self.source, self.ignored)
+            _fill_listed(con, self.source, self.ignored)
             self._con = con
         return self._con
 
@@ -183,7 +183,7 @@ class IngestJob:
     def _clips(
         self, request: Entry, path: str, sha256: str, info: AudioInfo
     ) -> Iterator[dict[str, Any]]:
-        said: Said = source_captions_of(request, info)
+        captions = asdict(source_captions_of(request, info))
         for start_s, duration_s, skip in windows_of(request, info.duration_s, self.config):
             yield {
                 "clip_id": clip_id(sha256, start_s, duration_s),
@@ -193,7 +193,7 @@ class IngestJob:
                 "start_s": start_s,
                 "duration_s": duration_s,
                 "skip": skip,
-                **asdict(said),
+                **captions,
             }
 
 
@@ -229,38 +229,39 @@ def windows_of(
             return
 
 
-def _fill_found(con: duckdb.DuckDBPyConnection, source: Path, ignored: Counter[str]) -> None:
-    """The table `found`: a row a path, what is asked of it in the order in which it was asked."""
-    con.execute("CREATE TABLE asked (path VARCHAR, line BIGINT, request VARCHAR)")
+def _fill_listed(con: duckdb.DuckDBPyConnection, source: Path, ignored: Counter[str]) -> None:
+    """The table `listed`: a row a path, with the requests of it in the order of the source."""
+    con.execute("CREATE TABLE requests (path VARCHAR, line BIGINT, request VARCHAR)")
     lines = enumerate(entries(source, ignored))
     while batch := list(itertools.islice(lines, 2000)):
-        asked = pa.table(
+        requests = pa.table(
             {
                 "path": [e.path for _, e in batch],
                 "line": [n for n, _ in batch],
                 "request": [_request(e) for _, e in batch],
             }
         )
-        con.register("_batch", asked)
-        con.execute("INSERT INTO asked SELECT * FROM _batch")
+        con.register("_batch", requests)
+        con.execute("INSERT INTO requests SELECT * FROM _batch")
     grouped = con.sql(
-        "SELECT path, '[' || string_agg(request, ',' ORDER BY line) || ']' FROM asked GROUP BY path"
+        "SELECT path, '[' || string_agg(request, ',' ORDER BY line) || ']' FROM requests GROUP BY path"
     ).to_arrow_reader(2000)
-    states = pa.RecordBatchReader.from_batches(_FOUND, (_stat_batch(b) for b in grouped))
-    found = con.cursor()
-    found.register("_states", states)
-    found.execute("CREATE TABLE found AS SELECT * FROM _states")
+    states = pa.RecordBatchReader.from_batches(_LISTED, (_stat_batch(b) for b in grouped))
+    cursor = con.cursor()
+    cursor.register("_states", states)
+    cursor.execute("CREATE TABLE listed AS SELECT * FROM _states")
 
 
 def _stat_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     paths, requests = (column.to_pylist() for column in batch.columns)
     return pa.RecordBatch.from_pylist(
-        [_stat(path, request) for path, request in zip(paths, requests, strict=True)], schema=_FOUND
+        [_stat(path, request) for path, request in zip(paths, requests, strict=True)],
+        schema=_LISTED,
     )
 
 
 def _request(entry: Entry) -> str:
-    """What is asked of a file, as JSON; ids given by others are no part of it."""
+    """A request of a file, as JSON; ids given by others are no part of it."""
     return json.dumps({k: v for k, v in asdict(entry).items() if k != "id"})
 
 

@@ -18,11 +18,11 @@ from ...audio.sources import Entry, tag_list
 from ...schemas.errors import UnreadableAudio
 
 WEAK = "file tags"
-_TOLD_BY_FILE = ("genre", "title", "artist", "comment")
+_FILE_TAGS = ("genre", "title", "artist", "comment")
 
 
 @dataclass(frozen=True)
-class Said:
+class SourceCaptions:
     """The caption columns of a clip."""
 
     caption: str | None
@@ -32,8 +32,8 @@ class Said:
     licence: str | None
 
 
-def source_captions_of(request: Entry, info: AudioInfo) -> Said:
-    """What is said of a file, the strongest source of each column first.
+def source_captions_of(request: Entry, info: AudioInfo) -> SourceCaptions:
+    """What is stated of a file, the strongest source of each column first.
 
     Raises UnreadableAudio when a sidecar is there and cannot be read.
     """
@@ -47,7 +47,7 @@ def source_captions_of(request: Entry, info: AudioInfo) -> Said:
     ]
     # An empty caption in a manifest is a fact about the data, not an invitation to use the tags.
     origin, caption = next(((o, c) for o, c in candidates if c is not None), (None, None))
-    return Said(
+    return SourceCaptions(
         caption,
         origin,
         request.tags or tag_list(side.get("tags")),
@@ -58,8 +58,8 @@ def source_captions_of(request: Entry, info: AudioInfo) -> Said:
 
 def weak_caption(tags: Mapping[str, str]) -> str | None:
     """A caption made of the file's own tags, or None where it has none of use."""
-    told = [f"{name}: {tags[name].strip()}" for name in _TOLD_BY_FILE if tags.get(name, "").strip()]
-    return "; ".join(told) or None
+    parts = [f"{name}: {tags[name].strip()}" for name in _FILE_TAGS if tags.get(name, "").strip()]
+    return "; ".join(parts) or None
 
 
 def _sidecar_txt(path: Path) -> str | None:

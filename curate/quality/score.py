@@ -19,6 +19,7 @@ from ...pipeline.audio_pass import Answer, ListenJob
 from ...pipeline.dataset import Dataset
 from ...pipeline.job import Output, output
 from ...schemas.errors import AudioError, ModelError
+from ...schemas.plugins import kinds
 from ...schemas.tables import Clap, Music, Pmos, Signal, Tags
 from ..config import ModelsConfig, ScoreConfig
 
@@ -71,7 +72,7 @@ class PmosListener(_ModelListener):
     def _kinds(self) -> Mapping[str, Callable[..., Any]]:
         from ...models.pmos.kinds import KINDS
 
-        return KINDS
+        return kinds("pmos", KINDS)
 
     def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         return [_number("pmos", s, "a p-MOS") for s in self.model.score(sounds)]
@@ -86,7 +87,7 @@ class ClapListener(_ModelListener):
     def _kinds(self) -> Mapping[str, Callable[..., Any]]:
         from ...models.clap.kinds import MATCHERS
 
-        return MATCHERS
+        return kinds("match", MATCHERS)
 
     def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         vectors = self.model.embed_audio(sounds).astype(np.float16)
@@ -105,7 +106,7 @@ class TagsListener(_ModelListener):
     def _kinds(self) -> Mapping[str, Callable[..., Any]]:
         from ...models.tags.kinds import TAGGERS
 
-        return TAGGERS
+        return kinds("tagger", TAGGERS)
 
     def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         return [self._top(p) for p in self.model.probabilities(sounds)]
@@ -127,7 +128,7 @@ class _Measurement:
     weights = ""
 
     def open(self) -> None:
-        """Hear a second of noise: what is imported or compiled at first use is here afterwards."""
+        """Measure a second of noise: what is imported or compiled at first use is here afterwards."""
         noise = np.random.default_rng(0).normal(0, 0.1, (2, 22050)).astype(np.float32)
         self.extract([Sound(noise, 22050)])
 
@@ -162,7 +163,10 @@ class MusicListener(_Measurement):
 def score_job(
     dataset: Dataset, config: ScoreConfig, models: ModelsConfig, limit: int | None = None
 ) -> ListenJob:
-    """The listening pass of the listeners that the configuration names."""
+    """The listening pass of the listeners that the configuration names; of all, and of those of
+    plug-ins, where it names none."""
+    from ..plugin import listeners as plugin_listeners
+
     makers: dict[str, Callable[[], Any]] = {
         "pmos": lambda: PmosListener(models.pmos, models.device),
         "signal": SignalListener,
@@ -170,9 +174,13 @@ def score_job(
         "tags": lambda: TagsListener(models.tagger, models.device),
         "music": MusicListener,
     }
-    listeners = tuple(makers[name]() for name in config.only)
+    plugged = plugin_listeners()
+    names = config.only or (*makers, *plugged)
+    listeners = tuple(plugged[n] if n in plugged else makers[n]() for n in names)
     outputs: tuple[Output, ...] = tuple(
-        output(dataset, x.writes, x.version, {}, ["clips"], x.model_id, x.weights)
+        output(
+            dataset, x.writes, x.version, getattr(x, "params", {}), ["clips"], x.model_id, x.weights
+        )
         for x in listeners
     )
     return ListenJob(dataset, listeners, outputs, limit)

@@ -30,11 +30,11 @@ def print_kinds(console: Console) -> None:
     """What can be asked for in every role, and the profiles that choose for all."""
     from ...models.profile import profiles
     from ...models.ref import kinds_help
-    from ..roles import ROLES
+    from ..roles import ROLES, kinds_of
 
     table = Table("role", "kind", "what it is", box=box.SIMPLE_HEAD)
-    for role, kinds in ROLES.items():
-        for number, (usage, sentence) in enumerate(kinds_help(kinds)):
+    for role in ROLES:
+        for number, (usage, sentence) in enumerate(kinds_help(kinds_of(role))):
             table.add_row("" if number else role, usage, sentence)
     console.print(table)
     names = " or ".join(f"--config {name}" for name in profiles())

@@ -3,7 +3,7 @@
 A vector has two parts, each of length 1 before it gets its share: what `tagtext-mini` makes of the
 sound or text (genre, from networks that know real music), and what `mini_network.ClapNet` makes of it
 (instruments, tempo, key, drums, tone, from rendered pieces and a little real music). Card:
-weights/clap-mini.md; made by `recipes/clap/train_clap.py`.
+weights/clap-mini.md; made by `recipes/clap/train.py`.
 """
 
 from __future__ import annotations

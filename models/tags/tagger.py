@@ -7,7 +7,7 @@ label"): they do not sum to one, and rare words score low even where they fit.
 
 Measured on music: a score ranks sounds well for one word; two words cannot be compared by their
 scores. From which probability on a word may be said is a matter of the word: `thresholds`, made by
-`recipes/tags/calibrate_tags.py`. Card: weights/tags-mini.md.
+`recipes/tags/calibrate.py`. Card: weights/tags-mini.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m qamdt.recipes.clap.tagtext
 
-Hears windows of real tracks (Debian packages with free licences) and of rendered scores in random
+Tags windows of real tracks (Debian packages with free licences) and of rendered scores in random
 orchestrations, half the weight each, and writes the mean and deviation of every word's logit to
 models/weights/tagtext-mini.json. About 8 CPU minutes.
 """
@@ -18,6 +18,7 @@ import soundfile as sf
 from ...audio.sound import Sound
 from ...models.fetch import registry
 from ...models.tags.tagger import MusicnnTagger
+from ..common.command import default_cache
 from ..common.scores import Score, render
 from ..pmos.references import sources
 
@@ -35,7 +36,7 @@ SETTINGS = {
 
 def real_windows(paths: list[Path]) -> list[Sound]:
     """Evenly spread windows of each track, silent ones left out."""
-    found = []
+    windows = []
     for path in paths:
         info = sf.info(path)
         frames = round(WINDOW_S * info.samplerate)
@@ -43,8 +44,8 @@ def real_windows(paths: list[Path]) -> list[Sound]:
             start = round((info.frames - frames) * (i + 0.5) / WINDOWS_A_TRACK)
             samples, _ = sf.read(path, frames, start, dtype="float32", always_2d=True)
             if np.sqrt(np.mean(samples**2)) > SILENT_RMS:
-                found.append(Sound(np.ascontiguousarray(samples.T), info.samplerate, str(path)))
-    return found
+                windows.append(Sound(np.ascontiguousarray(samples.T), info.samplerate, str(path)))
+    return windows
 
 
 def rendered_window(scores: list[Score], number: int) -> Sound:
@@ -55,16 +56,16 @@ def rendered_window(scores: list[Score], number: int) -> Sound:
 
 
 def main() -> None:
-    """Hear everything, write the file."""
-    found = sources(Path(registry.DEFAULT_CACHE).expanduser())
+    """Tag everything, write the file."""
+    music = sources(default_cache())
     tagger = MusicnnTagger()
     real = [
         tagger.extract([sound])[0].logits
-        for source in found
+        for source in music
         if source.path is not None
         for sound in real_windows([source.path])
     ]
-    scores = [source.score for source in found if source.score is not None]
+    scores = [source.score for source in music if source.score is not None]
     rendered = [
         tagger.extract([rendered_window(scores, number)])[0].logits for number in range(RENDERED)
     ]

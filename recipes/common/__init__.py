@@ -1,1 +1,1 @@
-"""What several recipes share: checkpoints, scores, packages of real music."""
+"""What several recipes share: training loops, commands, figures, scores, packages of real music."""

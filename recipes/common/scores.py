@@ -45,8 +45,10 @@ def load_scores(cache: Path) -> list[Score]:
     """All scores of both lists, read with music21 at the first call and from `cache` later."""
     path = cache / "scores.json"
     if not path.exists():
-        found = [s for c, n in (TRAIN_COMPOSERS | TEST_COMPOSERS).items() for s in _read(c, n)]
-        plain = [{"name": s.name, "composer": s.composer, "notes": s.notes.tolist()} for s in found]
+        scores = [s for c, n in (TRAIN_COMPOSERS | TEST_COMPOSERS).items() for s in _read(c, n)]
+        plain = [
+            {"name": s.name, "composer": s.composer, "notes": s.notes.tolist()} for s in scores
+        ]
         part = path.with_suffix(".part")
         part.write_text(json.dumps(plain))
         part.replace(path)

@@ -3,7 +3,7 @@
     python -m qamdt.recipes.pmos.labels --cache DIR --workers 2
 
 A label is ViSQOL's MOS-LQO (audio mode, 48 kHz, 1..4.73) of a version against its own clean clip.
-The clean version is the metric's top, 4.73. `mended` lowers it for what ViSQOL hardly hears.
+The clean version is the metric's top, 4.73. `mended` lowers it for what ViSQOL hardly notices.
 
 Clips for training and test come from different albums and composers, those for dev from other
 tracks and scores. Versions for training and dev are drawn at random; the test has a plan, two
@@ -11,14 +11,12 @@ families of which (`UNSEEN`) occur nowhere else. Some clips for training and dev
 sampling rate, so that low rates are not clean but differ in what else is wrong.
 
 Work is done in parts of 16 clips: a Parquet file of labels beside a .npy file of int16 waves,
-written once, whole, and skipped when it is there. Waves are 3.4 MB a clip; those of most parts for
-training go when they have been heard (`WAVES_KEPT`).
+written once, by a rename, and skipped when it is there. Waves are 3.4 MB a clip; those of most parts
+for training are deleted once their features are made (`WAVES_KEPT`).
 """
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -30,6 +28,7 @@ import soxr
 
 from ...audio.damage.degrade import KINDS, degrade
 from ...models.pmos.base import CEILING
+from ..common.command import in_processes, recipe_parser
 from .references import CLIP_S, SPLITS, Clip, Clips
 from .visqol_fast import BANDS, FastVisqol
 
@@ -61,7 +60,7 @@ LOW_RATE = 0.15  # share of clips damaged at a low sampling rate
 LOW_RATES_HZ = (11025, 16000, 22050, 24000, 32000)
 UNSEEN = ("companding", "denoise")  # for the test alone
 CODECS = ("mp3", "vorbis", "opus", "aac")
-Then = Callable[[Path], None]
+Extract = Callable[[Path], None]  # path of a part's labels; see `data.extract`
 Plan = tuple[list[str], list[float]]  # kinds in turn, and the severity of each
 
 
@@ -70,7 +69,7 @@ class Example:
     """One version of one clip. `kinds` and `severities` (0..1) are empty for the clean version.
 
     role: why a version of the test is there (clean, fresh, ladder, unseen, strong); `drawn` else.
-    visqol: NaN where it was not asked for, 1 where only silence is left. similarity: its 32 bands, 0..1.
+    visqol: NaN where it was not measured, 1 where only silence is left. similarity: its 32 bands, 0..1.
     """
 
     split: str
@@ -103,27 +102,27 @@ def ladder(rng: np.random.Generator, steps: int, weights: dict[str, float] = WEI
 
 def plans(split: str, rng: np.random.Generator) -> list[tuple[str, Plan]]:
     """(role, what is done) of each version of a clip; nothing is done to the first."""
-    found: list[tuple[str, Plan]] = [("clean", ([], []))]
+    out: list[tuple[str, Plan]] = [("clean", ([], []))]
     if split == "test":
-        found += [("fresh", drawn(rng, WEIGHTS_TEST)) for _ in range(2)]
-        found += [("ladder", step) for step in ladder(rng, 2, WEIGHTS_TEST)]
-        found += [("unseen", ([kind], [float(rng.uniform(0, 1))])) for kind in UNSEEN]
+        out += [("fresh", drawn(rng, WEIGHTS_TEST)) for _ in range(2)]
+        out += [("ladder", step) for step in ladder(rng, 2, WEIGHTS_TEST)]
+        out += [("unseen", ([kind], [float(rng.uniform(0, 1))])) for kind in UNSEEN]
         strong = ("hum", "wow", "dropout")
-        return found + [("strong", ([kind], [float(rng.uniform(0.6, 1))])) for kind in strong]
+        return out + [("strong", ([kind], [float(rng.uniform(0.6, 1))])) for kind in strong]
     climbs = ladder(rng, 3) if rng.random() < 0.35 else []
-    found += [("drawn", step) for step in climbs]
-    while len(found) < VERSIONS:
-        found.append(("drawn", drawn(rng)))
+    out += [("drawn", step) for step in climbs]
+    while len(out) < VERSIONS:
+        out.append(("drawn", drawn(rng)))
     if rng.random() < 0.15:
-        found[-1] = ("drawn", (["nothing"], [1.0]))
-    return found
+        out[-1] = ("drawn", (["nothing"], [1.0]))
+    return out
 
 
 def damaged(clip: Clip, plan: Plan, rng: np.random.Generator) -> np.ndarray:
     """`clip` with all of `plan` done to it in turn, mono float32 [FRAMES] at RATE_HZ."""
     samples = clip.samples
     if not set(plan[0]) & set(CODECS):
-        samples = samples.mean(0, keepdims=True)  # what follows is mono; a codec hears two channels
+        samples = samples.mean(0, keepdims=True)  # what follows is mono; a codec gets two channels
     for kind, severity in zip(*plan, strict=True):
         if kind == "nothing":
             samples = rng.standard_normal(samples.shape) * 10.0 ** rng.uniform(-5, -1)
@@ -173,9 +172,9 @@ def label(clip: Clip, teacher: FastVisqol) -> tuple[list[Example], np.ndarray]:
         clip.variation, [], [],
     )  # fmt: skip
     todo, waves = versions(clip)
-    ask = [k for k, (role, plan) in enumerate(todo) if role not in ("clean", "strong")
-           and "nothing" not in plan[0]]  # fmt: skip
-    answers = dict(zip(ask, teacher.measure(waves[0], [waves[k] for k in ask]), strict=True))
+    rated = [k for k, (role, plan) in enumerate(todo) if role not in ("clean", "strong")
+             and "nothing" not in plan[0]]  # fmt: skip
+    answers = dict(zip(rated, teacher.measure(waves[0], [waves[k] for k in rated]), strict=True))
     answers[0] = TOP, np.ones(BANDS, np.float32)
     missing = np.nan, np.full(BANDS, np.nan, np.float32)
     silent = 1.0, np.zeros(BANDS, np.float32)  # no answer: nothing of the music is left
@@ -210,7 +209,7 @@ def write_part(folder: Path, split: str, part: int, clips: Clips, teacher: FastV
     path = folder / f"{split}-{part:05d}.parquet"
     np.save(path.with_suffix(".npy"), np.concatenate(waves))
     pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows]), path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)  # the Parquet file is the mark that the part is whole
+    path.with_suffix(".tmp").replace(path)  # the Parquet file marks a complete part
     return path
 
 
@@ -231,28 +230,26 @@ def _tools(cache: Path) -> tuple[Clips, FastVisqol, FastVisqol]:
     return Clips(cache, SEED), FastVisqol(), FastVisqol(quick=True)
 
 
-def _work(cache: Path, then: Then | None, todo: tuple[str, int]) -> None:
+def _label_part(cache: Path, extract: Extract | None, todo: tuple[str, int]) -> None:
     """Label one part in this process."""
     split, part = todo
     clips, exact, quick = _tools(cache)
     teacher = quick if split == "train" else exact
     path = write_part(folder_of(cache), split, part, clips, teacher)
-    if then:
-        then(path)
+    if extract:
+        extract(path)
         if part >= WAVES_KEPT.get(split, 0):
             path.with_suffix(".npy").unlink()
 
 
 def run(
-    cache: Path, workers: int = 2, splits: tuple[str, ...] = SPLITS, then: Then | None = None
+    cache: Path, workers: int = 2, splits: tuple[str, ...] = SPLITS, extract: Extract | None = None
 ) -> Path:
     """Label everything that is missing, in `workers` processes, with a progress bar; gives the
     folder.
 
-    then: called with the labels of each part made, while its waves are still in memory.
+    extract: called with the path of each new part's labels, before its waves are deleted.
     """
-    from tqdm import tqdm
-
     folder = folder_of(cache)
     folder.mkdir(parents=True, exist_ok=True)
     todo = unlabelled(folder, splits)
@@ -260,20 +257,14 @@ def run(
         return folder
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # ViSQOL's search would use every core
     Clips(cache, SEED)  # fetches and reads what all processes need, once
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers) as pool, tqdm(total=len(todo), unit="part", smoothing=0.05) as bar:
-        for _ in pool.imap_unordered(partial(_work, cache, then), todo):
-            bar.update()
+    in_processes("labels", partial(_label_part, cache, extract), todo, workers)
     return folder
 
 
 def main() -> None:
     """The command: see the module."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qamdt")
-    parser.add_argument("--workers", type=int, default=2)
-    given = parser.parse_args()
-    run(given.cache, given.workers)
+    args = recipe_parser(__doc__, workers="processes that label").parse_args()
+    run(args.cache, args.workers)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ import soundfile as sf
 import soxr
 
 from ...audio.damage.degrade import degrade
-from ..clap.clap_arrange import PIECE_S, arrange
-from ..clap.clap_styles import STYLES
+from ..clap.arrange import PIECE_S, arrange
+from ..clap.styles import STYLES
 from ..common.debian import fetch_package
 from ..common.scores import (
     TEST_COMPOSERS,
@@ -65,19 +65,19 @@ class Clip:
 
 def sources(cache: Path) -> list[Source]:
     """Every track of 20 s or more and every score, in a fixed order; each seventh is for dev."""
-    found: list[Source] = []
+    out: list[Source] = []
     for package, held_out in PACKAGES.items():
         folder = fetch_package(package, cache)
         paths = sorted(folder.rglob("*.ogg"))
         tracks = [p for p in paths if "sounds" not in p.parts and sf.info(p).duration >= 20]
         for i, path in enumerate(tracks):
             split = "test" if held_out else ("dev" if i % 7 == 6 else "train")
-            found.append(Source(str(path.relative_to(folder)), package, split, path=path))
+            out.append(Source(str(path.relative_to(folder)), package, split, path=path))
     for i, score in enumerate(load_scores(cache)):
         held_out = score.composer in TEST_COMPOSERS
         split = "test" if held_out else ("dev" if i % 7 == 6 else "train")
-        found.append(Source(score.name, score.composer, split, score=score))
-    return found
+        out.append(Source(score.name, score.composer, split, score=score))
+    return out
 
 
 class Clips:

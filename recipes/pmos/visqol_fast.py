@@ -92,7 +92,7 @@ class FastVisqol:
         self._reference = clean.data, gammatone_rms(clean.data)
         results = []
         for samples in degraded:
-            found = self._manager.run_from_signals(clean, AudioSignal(samples, RATE_HZ))
-            results.append((float(found.moslqo), np.asarray(found.fvnsim, np.float32)))
+            result = self._manager.run_from_signals(clean, AudioSignal(samples, RATE_HZ))
+            results.append((float(result.moslqo), np.asarray(result.fvnsim, np.float32)))
         self._reference = None
         return results

@@ -15,22 +15,23 @@ from pmos_builders import part
 from test_degrade import RATE_HZ
 
 from qamdt.audio import mel
-from qamdt.benchmarks.training.codec import by_track, codec_figures, deviation, figure
+from qamdt.benchmarks.training.codec import by_track, codec_figures, deviation
 from qamdt.benchmarks.training.planted_levels import SEVERITIES, caption_of, versions
 from qamdt.benchmarks.training.quality_proof import (
     PAIRS,
     SecondJudge,
     agreement,
-    as_heard,
     differences,
-    judged,
     labelled,
+    proof_figures,
     statistics,
+    wave_statistics,
     write_prompts,
 )
 from qamdt.models.pmos.base import EmbeddedPmos
 from qamdt.pipeline.dataset import Dataset
-from qamdt.recipes.pmos.pmos_data import extract_all
+from qamdt.recipes.common.figures import mean_figure
+from qamdt.recipes.pmos.data import extract_all
 from qamdt.recipes.pmos.references import Clip, Source
 from qamdt.schemas.errors import ConfigError, StoreError
 from qamdt.train.codec.center_crop import middles
@@ -86,7 +87,7 @@ def test_tracks_count_once_whatever_their_windows() -> None:
 
 def test_intervals_hold_their_mean_and_narrow_with_n() -> None:
     rng = np.random.default_rng(0)
-    few, many = (figure(rng.normal(3, 1, n), "x") for n in (10, 1000))
+    few, many = (mean_figure(rng.normal(3, 1, n), "x", "test") for n in (10, 1000))
     for f in (few, many):
         assert f["low"] < f["value"] < f["high"]
     assert many["high"] - many["low"] < 0.3 * (few["high"] - few["low"])
@@ -136,7 +137,7 @@ def test_pairs_are_of_one_prompt_and_seed() -> None:
 
 def test_the_judges_judge_apart() -> None:
     sounds = [sound("a", level, seed, level / 2) for seed in range(6) for level in (1, 5)]
-    found = judged(sounds, lambda given: np.array([-s.line["quality"] for s in given]))
+    found = proof_figures(sounds, lambda given: np.array([-s.line["quality"] for s in given]))
     assert found["quality_gap"]["value"] == pytest.approx(2.0)
     assert found["quality_gap_low"]["value"] == pytest.approx(found["quality_gap"]["low"])
     assert found["quality_gap_second_judge"]["value"] == pytest.approx(-4.0)
@@ -166,14 +167,14 @@ def test_the_second_judge_hears_16_khz() -> None:
     low = (0.3 * np.sin(2 * np.pi * 500 * t)).astype(np.float32)
     high = (low + 0.1 * np.sin(2 * np.pi * 15_000 * t)).astype(np.float32)
     noise = (low + np.random.default_rng(0).normal(0, 0.05, len(t))).astype(np.float32)
-    base = as_heard(low, 48_000)
+    base = wave_statistics(low, 48_000)
     assert base.shape == statistics(np.zeros((1, base.shape[1] // 4, 9))).shape
     assert (
-        np.abs(as_heard(high, 48_000) - base).mean()
-        < 0.05 * np.abs(as_heard(noise, 48_000) - base).mean()
+        np.abs(wave_statistics(high, 48_000) - base).mean()
+        < 0.05 * np.abs(wave_statistics(noise, 48_000) - base).mean()
     )
     narrow = soxr.resample(low, 48_000, 16_000)
-    assert np.abs(as_heard(narrow, 16_000) - base).mean() < 0.01
+    assert np.abs(wave_statistics(narrow, 16_000) - base).mean() < 0.01
 
 
 def test_planted_versions_are_two_clean_and_three_damaged() -> None:
@@ -204,7 +205,7 @@ def test_judges_are_held_against_labels(tmp_path: Path) -> None:
     guess = agreement(np.random.default_rng(0).normal(size=32), mos)
     assert guess["low"] < guess["value"] < guess["high"] < 0.9
     judge = SecondJudge(tmp_path)
-    assert rows.shape[1] == as_heard(np.zeros(48_000, np.float32), 48_000).shape[1]
+    assert rows.shape[1] == wave_statistics(np.zeros(48_000, np.float32), 48_000).shape[1]
     assert judge.of(rows).shape == (32,) and np.isfinite(judge.of(rows)).all()
     with pytest.raises(ConfigError, match="holds no labels"):
         labelled(tmp_path, "test", 1)

@@ -20,7 +20,8 @@ from qamdt.curate.search import embed_sound, embed_text, embedding_of, made_by, 
 from qamdt.models.clap.vectors import unit_rows
 from qamdt.pipeline.dataset import Dataset
 from qamdt.pipeline.job import output
-from qamdt.pipeline.views import ask, connect
+from qamdt.pipeline.views import connect
+from qamdt.pipeline.views import query as ask
 from qamdt.schemas.errors import ConfigError, StoreError
 from qamdt.schemas.tables import Clap
 

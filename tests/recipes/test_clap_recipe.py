@@ -1,4 +1,4 @@
-"""models/recipes/clap_*.py: true captions, arrangements that are what they say, honest figures."""
+"""recipes/clap: true captions, arrangements that are what they say, honest figures."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from test_clap_mini import mode_of, tempo_of
 from qamdt.models.clap import mini_words
 from qamdt.models.tags import musicnn
 from qamdt.models.tags.tempo_key import KEYS
-from qamdt.recipes.clap import clap_arrange, clap_captions, clap_eval, clap_exam
-from qamdt.recipes.clap.clap_captions import ATTRIBUTES, Facts
-from qamdt.recipes.clap.clap_styles import INSTRUMENTS, PATTERNS, STYLES
+from qamdt.recipes.clap.arrange import arrange, passage
+from qamdt.recipes.clap.captions import ATTRIBUTES, Facts, swap, write
+from qamdt.recipes.clap.evaluate import FROZEN
+from qamdt.recipes.clap.exam import auc, real_pairs
+from qamdt.recipes.clap.styles import INSTRUMENTS, PATTERNS, STYLES
 from qamdt.recipes.common.scores import Score
 
 FULL = Facts(
@@ -26,8 +28,8 @@ FULL = Facts(
 )  # fmt: skip
 
 
-def made_up(seed: int, genre: str) -> tuple[list, list[int], Facts]:  # type: ignore[type-arg]
-    return clap_arrange.arrange(None, genre, np.random.default_rng(seed))
+def invented(seed: int, genre: str) -> tuple[list, list[int], Facts]:  # type: ignore[type-arg]
+    return arrange(None, genre, np.random.default_rng(seed))
 
 
 # --- styles and arrangements -------------------------------------------------------------------
@@ -42,22 +44,22 @@ def test_styles_name_what_there_is() -> None:
 @pytest.mark.parametrize("genre", STYLES)
 def test_facts_are_what_is_played(genre: str) -> None:
     """Programs are those of the named instruments, drums sound where they are said to."""
-    events, programs, facts = made_up(3, genre)
+    events, programs, facts = invented(3, genre)
     style = STYLES[genre]
     assert programs[0] in INSTRUMENTS[facts.lead] and facts.lead in style.lead
-    heard = {channel for _, channel, _, velocity in events if velocity}
-    assert (9 in heard) == bool(facts.drums)
+    channels = {channel for _, channel, _, velocity in events if velocity}
+    assert (9 in channels) == bool(facts.drums)
     named = {p for name in (facts.lead, *facts.backing) for p in INSTRUMENTS[name]}
-    assert {programs[c] for c in heard if c != 9} <= named
+    assert {programs[c] for c in channels if c != 9} <= named
     assert style.bpm[0] - 1 <= (facts.bpm or 0) <= style.bpm[1] + 1 and facts.key in KEYS
-    assert events == sorted(events) and events == made_up(3, genre)[0]
+    assert events == sorted(events) and events == invented(3, genre)[0]
 
 
 def test_the_key_of_a_score_is_found_and_transposed_with_it() -> None:
     scale = [60, 62, 64, 65, 67, 69, 71, 72, 67, 64, 60, 60, 67, 60]
     notes = [(i, 1, pitch, 0) for i, pitch in enumerate(scale * 6)]
     score = Score("x", "bach", np.array(notes, np.float32))
-    tune = clap_arrange.passage(score, 4, 24, np.random.default_rng(1))
+    tune = passage(score, 4, 24, np.random.default_rng(1))
     up = int(tune.notes[:, 2].min()) - 60
     assert tune.key == KEYS[up % 12] and len(tune.chords) == 6
 
@@ -67,7 +69,7 @@ def test_the_key_of_a_score_is_found_and_transposed_with_it() -> None:
 
 @given(st.integers(0, 2**31), st.integers(0, 7))
 def test_a_caption_says_the_facts(seed: int, wording: int) -> None:
-    text = clap_captions.write(FULL, wording, np.random.default_rng(seed))
+    text = write(FULL, wording, np.random.default_rng(seed))
     row = mini_words.read([text])
     assert "oboe" in text.lower() and "piano" in text and "double bass" in text
     assert mode_of(row)[0, 0] == -1 and tempo_of(row).any()
@@ -75,7 +77,7 @@ def test_a_caption_says_the_facts(seed: int, wording: int) -> None:
 
 @given(st.integers(0, 2**31), st.sampled_from(ATTRIBUTES))
 def test_one_fact_is_exchanged_and_no_other(seed: int, attribute: str) -> None:
-    other = clap_captions.swap(FULL, attribute, np.random.default_rng(seed))
+    other = swap(FULL, attribute, np.random.default_rng(seed))
     assert other is not None and other != FULL
     changed = {
         f.name for f in dataclasses.fields(FULL) if getattr(FULL, f.name) != getattr(other, f.name)
@@ -89,13 +91,13 @@ def test_one_fact_is_exchanged_and_no_other(seed: int, attribute: str) -> None:
 def test_what_is_unknown_is_not_exchanged_nor_said() -> None:
     rng = np.random.default_rng(0)
     few = Facts(genre_words=("folk",))
-    assert all(clap_captions.swap(few, attribute, rng) is None for attribute in ATTRIBUTES)
+    assert all(swap(few, attribute, rng) is None for attribute in ATTRIBUTES)
     for wording in range(8):
-        assert "folk" in clap_captions.write(few, wording, rng).lower()
+        assert "folk" in write(few, wording, rng).lower()
 
 
 def test_the_frozen_captions_are_of_held_out_music_alone() -> None:
-    rows = json.loads(clap_eval.FROZEN.read_text())
+    rows = json.loads(FROZEN.read_text())
     albums = {row["name"].split("/")[0] for row in rows["tracks"]}
     assert albums == {"fretsonfire-songs-sectoid", "hyperrogue-music"}
     composers = {row["work"].split("/")[0] for row in rows["pieces"]}
@@ -110,8 +112,8 @@ def test_auc_is_the_share_of_pairs_in_order() -> None:
     rng = np.random.default_rng(0)
     right, wrong = rng.integers(0, 5, 30).astype(float), rng.integers(0, 5, 40).astype(float)
     pairs = (right[:, None] > wrong).mean() + 0.5 * (right[:, None] == wrong).mean()
-    assert clap_exam.auc(right, wrong, np.ones(30), np.ones(40)) == pytest.approx(pairs)
-    doubled = clap_exam.auc(right, wrong, np.full(30, 2.0), np.ones(40))
+    assert auc(right, wrong, np.ones(30), np.ones(40)) == pytest.approx(pairs)
+    doubled = auc(right, wrong, np.full(30, 2.0), np.ones(40))
     assert doubled == pytest.approx(pairs)
 
 
@@ -121,10 +123,10 @@ def test_a_perfect_space_gets_one_and_a_random_one_a_half() -> None:
     own = (track[:, None] == np.arange(6)).astype(float)
     rng = np.random.default_rng(0)
     for same in (False, True):
-        perfect = clap_exam.real_pairs(own[None], track, album, captions, same).figure()
+        perfect = real_pairs(own[None], track, album, captions, same).estimate()
         assert perfect.value == perfect.low == 1 and perfect.n == 6
         noise = rng.random((4, *own.shape))
-        chance = clap_exam.real_pairs(noise, track, album, captions, same).figure()
+        chance = real_pairs(noise, track, album, captions, same).estimate()
         assert chance.low < 0.5 < chance.high
 
 

@@ -10,9 +10,9 @@ import torch
 from test_degrade import RATE_HZ, music
 
 from qamdt.audio import mel
-from qamdt.recipes.codec import codec_data
-from qamdt.recipes.codec.codec_data import KEPT, Mels, mels_of
-from qamdt.recipes.codec.train_codec import Training, edges, losses, rate_at
+from qamdt.recipes.codec.data import KEPT, Mels, mels_of, waves_of
+from qamdt.recipes.codec.train import PEAK_RATE, WARMUP, Training, edges, losses
+from qamdt.recipes.common.checkpointed import cosine_rate
 from qamdt.recipes.pmos import labels
 from qamdt.recipes.pmos.references import Clip, Source
 from qamdt.schemas.errors import ConfigError
@@ -53,7 +53,7 @@ def test_waves_come_from_the_cache_where_they_lie_there(tmp_path: Path) -> None:
     waves = np.arange(14, dtype=np.int16)[:, None].repeat(8, 1)
     np.save(folder / "train-00002.npy", waves)
     pd.DataFrame({"version": [*range(7), *range(7)]}).to_parquet(folder / "train-00002.parquet")
-    found = codec_data.waves_of(tmp_path, "train", 2)
+    found = waves_of(tmp_path, "train", 2)
     assert found[:, 0].tolist() == [0, 1, 2, 3, 7, 8, 9, 10]
 
 
@@ -128,13 +128,13 @@ def test_training_learns_and_goes_on_exactly(tmp_path: Path) -> None:
     second.load(tmp_path / "half.pt")
     for _ in range(3):
         second.step(2, 32)
-    for a, b in zip(straight.mean.parameters(), second.mean.parameters(), strict=True):
+    for a, b in zip(straight.ema.parameters(), second.ema.parameters(), strict=True):
         assert torch.equal(a, b)
     assert np.isfinite(second.dev_l1(Mels(folder, "dev")))
 
 
 def test_the_rate_rises_and_falls() -> None:
-    rates = [rate_at(step, 1000) for step in range(1001)]
+    rates = [cosine_rate(step, 1000, PEAK_RATE, WARMUP) for step in range(1001)]
     assert rates[0] < rates[50] < rates[99]
     assert rates[500] > rates[900] > rates[1000] == pytest.approx(0, abs=1e-9)
 

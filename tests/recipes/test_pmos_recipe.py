@@ -12,7 +12,9 @@ from test_degrade import RATE_HZ, music
 
 from qamdt.audio.damage.degrade import KINDS
 from qamdt.models.pmos.mini_features import CUES, MELS, features
-from qamdt.recipes.pmos import pmos_eval, train_pmos
+from qamdt.recipes.pmos import train as train_module
+from qamdt.recipes.pmos.data import DAMAGES, Examples, extract_all
+from qamdt.recipes.pmos.evaluate import half_clean, in_order, ladder_steps
 from qamdt.recipes.pmos.labels import (
     PENALTIES,
     TOP,
@@ -24,10 +26,9 @@ from qamdt.recipes.pmos.labels import (
     mended,
     plans,
 )  # fmt: skip
-from qamdt.recipes.pmos.pmos_data import DAMAGES, Examples, extract_all
 from qamdt.recipes.pmos.references import SPLITS, Clip, Source
-from qamdt.recipes.pmos.train_pmos import Stage, Training
-from qamdt.recipes.pmos.train_pmos_16k import narrowed
+from qamdt.recipes.pmos.train import Stage, Training
+from qamdt.recipes.pmos.train_16k import narrowed
 from qamdt.recipes.pmos.visqol_fast import FastVisqol
 from qamdt.schemas.errors import ConfigError
 
@@ -135,11 +136,11 @@ def test_a_network_is_trained_once(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its checkpoint is the whole training: asked again, it gives the same weights at once."""
-    monkeypatch.setattr(train_pmos, "STAGE", Stage(2, 1e-3))
+    monkeypatch.setattr(train_module, "STAGE", Stage(2, 1e-3))
     copied = Path(shutil.copytree(folder, tmp_path / "labels"))
-    first = train_pmos.train_all(copied, seed=0)
+    first = train_module.train_all(copied, seed=0)
     monkeypatch.setattr(Training, "step", lambda _: pytest.fail("trained again"))
-    again = train_pmos.train_all(copied, seed=0)
+    again = train_module.train_all(copied, seed=0)
     for name, tensor in first.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
 
@@ -154,7 +155,7 @@ def test_half_clean_pairs_each_version_with_its_clean_one() -> None:
         clip=[0, 0, 0, 1, 1], version=[0, 1, 2, 0, 1], mos=[4.73, 2.0, np.nan, 4.73, 3.0],
         role=["clean", "fresh", "fresh", "clean", "fresh"],
     )  # fmt: skip
-    half = pmos_eval.half_clean(t)
+    half = half_clean(t)
     assert sorted(half["clip"]) == [0, 0, 1, 1]
     assert (half["version"] == 0).sum() == 2
 
@@ -165,9 +166,9 @@ def test_order_counts_only_clear_steps() -> None:
         clip=[0, 0, 1, 1, 2, 2], role=["ladder"] * 6, track=list("aabbcc"),
         mos=[4.0, 3.0, 4.0, 3.95, 2.0, 3.0], score=[3.5, 3.0, 1.0, 2.0, 3.0, 2.5],
     )  # fmt: skip
-    steps = pmos_eval.ladder_steps(t)
+    steps = ladder_steps(t)
     assert len(steps) == 2
-    assert pmos_eval.in_order(steps) == 0.5
+    assert in_order(steps) == 0.5
 
 
 def test_a_narrowed_wave_keeps_its_place_and_loses_its_treble() -> None:

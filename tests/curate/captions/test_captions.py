@@ -111,7 +111,7 @@ def test_facts_are_columns_and_instruments_are_sure(plain: Dataset) -> None:
 
 
 def test_thresholds_are_values_or_quantiles(plain: Dataset) -> None:
-    refine(plain, rho1="q0.5", believe="q0")
+    refine(plain, rho1="q0.5", min_original_similarity="q0")
     (rho1, kept, n) = rows(
         plain, "SELECT any_value(rho1), count_if(generated_kept), count(*) FROM checks"
                " WHERE status = 'ok'")[0]  # fmt: skip
@@ -133,7 +133,7 @@ def test_a_new_threshold_runs_no_model_and_asks_nothing(tmp_path: Path) -> None:
         caches = sorted(
             p for t in ("texts", "answers") for p in dataset.root.glob(f"{t}/*/*.parq*")
         )
-        refine(dataset, llm, rho2="0.9", margin=0.1, believe="-1")
+        refine(dataset, llm, rho2="0.9", margin=0.1, min_original_similarity="-1")
         refine(dataset, llm)
         assert len(asked) == before and final(dataset) == first
         now = sorted(p for t in ("texts", "answers") for p in dataset.root.glob(f"{t}/*/*.parq*"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qamdt.curate.captions.select import Candidate, Verdict, best_merged, choose
+from qamdt.curate.captions.select import Candidate, Verdict, best_merged, select
 
 _SIM = st.none() | st.floats(-1, 1)
 _GUARDS = st.sampled_from([(), (), ("empty",), ("too_long",)])
@@ -32,7 +32,7 @@ def test_laws(
     merged: list[Candidate],
     margin: float,
 ) -> None:
-    choice = choose(verdict, original, generated, merged, margin)
+    choice = select(verdict, original, generated, merged, margin)
     readable = [c for c in (original, generated) if c and c.readable]
     assert (choice.text is None) == (not readable), "a caption is left wherever one can be read"
     assert choice.text is None or choice.text.endswith(choice.came_from or "?")
@@ -54,10 +54,10 @@ def test_a_merge_that_fails_leaves_the_original() -> None:
     for merged in ([], [Candidate("a slow piano piece with a choir", 0.9, ("invented",))],
                    [Candidate("a slow, sad piano piece", 0.2)],
                    [Candidate("A slow piano piece.", 0.9)]):  # fmt: skip
-        choice = choose(Verdict("merge"), original, Candidate("piano music", 0.9), merged)
+        choice = select(Verdict("merge"), original, Candidate("piano music", 0.9), merged)
         assert choice.text == original.text and choice.doubt is None
     better = Candidate("a slow, sad piano piece", 0.31)
-    assert choose(Verdict("merge"), original, None, [better]).text == better.text
+    assert select(Verdict("merge"), original, None, [better]).text == better.text
 
 
 def test_candidates_are_ranked_by_similarity_after_guards() -> None:
@@ -69,15 +69,15 @@ def test_candidates_are_ranked_by_similarity_after_guards() -> None:
 
 def test_reasons_and_doubts_are_in_words() -> None:
     plain = Candidate("rock music", 0.5)
-    none = choose(Verdict("take", "missing"), None, plain)
+    none = select(Verdict("take", "missing"), None, plain)
     assert none.reason == "original: missing" and none.doubt is None
     garbled = Candidate("xx", 0.9, ("garbled",))
-    assert choose(Verdict("take", "garbled"), garbled, plain).text == "rock music"
+    assert select(Verdict("take", "garbled"), garbled, plain).text == "rock music"
     far = Candidate("a flute", 0.7)
-    kept = choose(Verdict("take", "unlike the audio"), far, plain)
+    kept = select(Verdict("take", "unlike the audio"), far, plain)
     assert kept.text == "a flute" and kept.doubt == "unlike the audio"
-    low = choose(Verdict("take", "missing", "below rho1"), None, plain)
+    low = select(Verdict("take", "missing", "below rho1"), None, plain)
     assert low.doubt == "below rho1"
     better = Candidate("hard rock music", 0.51)
-    agreed = choose(Verdict("better"), plain, better, margin=0.05)
+    agreed = select(Verdict("better"), plain, better, margin=0.05)
     assert agreed.text == "rock music", "nearer by less than the margin"

@@ -86,9 +86,10 @@ def test_what_a_language_model_said(number: int) -> None:
     elif wanted == "near_duplicate":
         texts = [json.loads(row[3]) for row in OUTPUTS if row[0] == wanted]
         vectors = SentenceEmbedder().embed(texts)
-        alike = int((vectors @ vectors[texts.index(text)] >= RefineConfig().echo).sum()) - 1
+        least = RefineConfig().near_dup_similarity
+        alike = int((vectors @ vectors[texts.index(text)] >= least).sum()) - 1
         assert alike > 0, "nearly the same answer to another prompt"
-        assert wanted in source_guards(text, Sources(echoes=alike, most_echoes=1))
+        assert wanted in source_guards(text, Sources(near_duplicates=alike, near_dup_limit=1))
     else:
         assert wanted in tripped(text, original, facts)
 

@@ -18,7 +18,7 @@ from qamdt.curate.report.counts import BINS
 from qamdt.curate.report.numbers import numbers
 from qamdt.curate.report.page import build_report, render
 from qamdt.pipeline.dataset import Dataset
-from qamdt.pipeline.views import ask, connect
+from qamdt.pipeline.views import connect, query
 from qamdt.reports.charts import histogram
 from qamdt.schemas.errors import StoreError
 from qamdt.schemas.tables import Caption, Pmos, Signal
@@ -156,7 +156,7 @@ def test_the_json_holds_the_same_numbers(dataset):
 
 def test_the_numbers_add_up(dataset):
     found = numbers(dataset)
-    (clips,) = ask(dataset.root, "SELECT count(*) AS n FROM clips")["n"].to_pylist()
+    (clips,) = query(dataset.root, "SELECT count(*) AS n FROM clips")["n"].to_pylist()
     alone = sum(r["clips_only"] for r in found["drop_reasons"])
     assert found["funnel"]["clips"] == clips
     assert found["funnel"]["kept"] + alone == clips  # no clip here has two reasons

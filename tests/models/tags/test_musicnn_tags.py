@@ -13,18 +13,25 @@ from hypothesis import strategies as st
 from qamdt.benchmarks.curation.facts import facts_as_stored
 from qamdt.curate.captions.facts import INSTRUMENTS as HEARABLE
 from qamdt.curate.captions.facts import Facts, describe, facts_of
-from qamdt.curate.captions.facts_job import FactsJob, with_sure
+from qamdt.curate.captions.facts_job import FactsJob, instrument_thresholds
 from qamdt.curate.config import CaptionConfig, ModelsConfig
 from qamdt.models.fetch import registry
 from qamdt.models.tags.tagger import MusicnnTagger, read_thresholds
 from qamdt.models.tags.tempo_key import KEYS
 from qamdt.pipeline.dataset import Dataset
 from qamdt.pipeline.job import output
-from qamdt.recipes.clap.clap_styles import INSTRUMENTS, STYLES
-from qamdt.recipes.tags import calibrate_tags, tags_truth
-from qamdt.recipes.tags.calibrate_tags import Known, least_thresholds, sigmoid, stable_threshold
-from qamdt.recipes.tags.tags_data import Row
-from qamdt.recipes.tags.tags_eval import key_score, ratio, tempo_right
+from qamdt.recipes.clap.styles import INSTRUMENTS, STYLES
+from qamdt.recipes.common.figures import ratio_figure
+from qamdt.recipes.tags import truth
+from qamdt.recipes.tags.calibrate import (
+    MIN_ABOVE,
+    Labelled,
+    least_thresholds,
+    sigmoid,
+    stable_threshold,
+)
+from qamdt.recipes.tags.data import Row, from_cache, to_cache
+from qamdt.recipes.tags.evaluate import key_score, tempo_right
 from qamdt.schemas.errors import ConfigError, ModelError
 from qamdt.schemas.tables import Clap, Tags
 
@@ -44,12 +51,12 @@ def row(**known: object) -> Row:
 def test_the_least_threshold_keeps_its_promise(clips: list[tuple[int, bool]], bar: float) -> None:
     """At the threshold the precision is reached, and at no lower probability that occurs."""
     p, fits = np.array([c[0] for c in clips]) / 20, np.array([c[1] for c in clips])
-    of = Known(p, fits, np.arange(len(p)).astype(str))
+    of = Labelled(p, fits, np.arange(len(p)).astype(str))
     (found,) = least_thresholds(of, np.ones((1, len(p)), int), bar)
 
     def reached(limit: float) -> bool:
         said = p >= limit
-        return bool(said.sum() >= calibrate_tags.LEAST_SAID and fits[said].mean() >= bar)
+        return bool(said.sum() >= MIN_ABOVE and fits[said].mean() >= bar)
 
     assert np.isinf(found) or reached(found)
     assert not any(reached(limit) for limit in p if limit < found)
@@ -57,9 +64,9 @@ def test_the_least_threshold_keeps_its_promise(clips: list[tuple[int, bool]], ba
 
 def test_a_word_that_means_nothing_gets_no_threshold() -> None:
     rng = np.random.default_rng(0)
-    of = Known(rng.random(200), rng.random(200) < 0.2, np.arange(200).astype(str))
+    of = Labelled(rng.random(200), rng.random(200) < 0.2, np.arange(200).astype(str))
     assert stable_threshold(of, rng) is None
-    sure = Known(of.p, of.p > 0.6, of.group)
+    sure = Labelled(of.p, of.p > 0.6, of.group)
     assert stable_threshold(sure, rng) == pytest.approx(0.5, abs=0.1)  # .7 of those above fit
 
 
@@ -67,7 +74,9 @@ def test_the_sigmoid_undoes_a_bias() -> None:
     """Probabilities that are too low by a fixed logit come out as the share that fits."""
     rng = np.random.default_rng(0)
     true = rng.random(4000)
-    of = Known(true / (true + 9 * (1 - true)), rng.random(4000) < true, np.arange(4000).astype(str))
+    of = Labelled(
+        true / (true + 9 * (1 - true)), rng.random(4000) < true, np.arange(4000).astype(str)
+    )
     slope, offset = sigmoid(of)
     assert slope == pytest.approx(1, abs=0.1) and offset == pytest.approx(np.log(9), abs=0.2)
 
@@ -77,22 +86,22 @@ def test_the_sigmoid_undoes_a_bias() -> None:
 
 def test_every_name_in_the_truth_exists() -> None:
     names = set(MusicnnTagger().names)
-    told = set(tags_truth.METAL + tags_truth.NOT_METAL + tags_truth.NOT_ELECTRONIC)
-    assert told | set(tags_truth.VOICES + tags_truth.NO_VOICES) <= names
-    assert set(tags_truth.INSTRUMENTS) | set(tags_truth.GENRES) <= names
-    sounds = {s for pair in tags_truth.INSTRUMENTS.values() for part in pair for s in part}
+    told = set(truth.METAL + truth.NOT_METAL + truth.NOT_ELECTRONIC)
+    assert told | set(truth.VOICES + truth.NO_VOICES) <= names
+    assert set(truth.INSTRUMENTS) | set(truth.GENRES) <= names
+    sounds = {s for pair in truth.INSTRUMENTS.values() for part in pair for s in part}
     assert sounds <= set(INSTRUMENTS)
     for style in STYLES:
-        tags_truth.of_piece("flute", (), "", 90.0, style)  # raises for an unknown style
+        truth.of_piece("flute", (), "", 90.0, style)  # raises for an unknown style
 
 
 def test_truth_says_yes_no_and_nothing() -> None:
-    known = tags_truth.of_piece("viola", ("piano",), "rock", 76.0, "chamber")
+    known = truth.of_piece("viola", ("piano",), "rock", 76.0, "chamber")
     assert known["piano"] and known["strings"] and known["drums"] and known["slow"]
     assert known["flute"] is False and known["fast"] is False and known["classical"]
     assert "violin" not in known and "instrumental" not in known
-    assert tags_truth.of_track("fretsonfire-songs-muldjord", "x/guitar.ogg")["guitar"]
-    assert tags_truth.of_track("hyperrogue-music", "x/y.ogg") == {}
+    assert truth.of_track("fretsonfire-songs-muldjord", "x/guitar.ogg")["guitar"]
+    assert truth.of_track("hyperrogue-music", "x/y.ogg") == {}
 
 
 def test_tempo_and_key_are_scored_as_published() -> None:
@@ -106,8 +115,20 @@ def test_tempo_and_key_are_scored_as_published() -> None:
     assert key_score(piece, True) == 0 and key_score(row(), True) is None
 
 
+def test_a_row_of_the_cache_is_read_as_it_was_written() -> None:
+    """The cache names the estimates of tempo and key `heard`, as it always did."""
+    first = Row("test", "a", np.array([0.25, 0.5], np.float32), {"key": "A minor"}, bpm=60.0)
+    stored = json.loads(json.dumps(to_cache(first)))
+    assert stored["heard"] == {"key": "A minor"} and "tonal" not in stored
+    again = from_cache(stored)
+    assert np.array_equal(again.probabilities, first.probabilities)
+    assert (again.tonal, again.bpm, again.name) == (first.tonal, 60.0, "a")
+
+
 def test_a_ratio_has_its_interval() -> None:
-    found = ratio([(str(i % 20), float(i % 4 == 0), 1.0) for i in range(200)], "share")
+    found = ratio_figure(
+        [(str(i % 20), float(i % 4 == 0), 1.0) for i in range(200)], "share", "test"
+    )
     assert found["value"] == 0.25 and found["low"] <= 0.25 <= found["high"] and found["n"] == 200
 
 
@@ -173,12 +194,16 @@ def test_thresholds_belong_to_the_tagger_that_made_the_tags(ingested: Dataset) -
 def test_an_instrument_is_said_where_it_is_sure() -> None:
     """Its limit is where the calibrated probability is `sure`, and never below the tagger's own."""
     tagger = MusicnnTagger()
-    sure = with_sure(tagger.thresholds, tagger.sigmoids, 0.9)
-    assert with_sure(tagger.thresholds, tagger.sigmoids, None) == dict(tagger.thresholds)
+    sure = instrument_thresholds(tagger.thresholds, tagger.sigmoids, 0.9)
+    assert instrument_thresholds(tagger.thresholds, tagger.sigmoids, None) == dict(
+        tagger.thresholds
+    )
     assert sure["rock"] == tagger.thresholds["rock"], "of instruments alone"
     slope, offset = tagger.sigmoids["drums"]
     logit = np.log(sure["drums"] / (1 - sure["drums"]))
     assert 1 / (1 + np.exp(-(slope * logit + offset))) == pytest.approx(0.9)
     for word in set(sure) & set(HEARABLE):
         assert sure[word] >= tagger.thresholds[word]
-    assert with_sure({"organ": 0.5}, {}, 0.9) == ({} if "organ" in HEARABLE else {"organ": 0.5})
+    assert instrument_thresholds({"organ": 0.5}, {}, 0.9) == (
+        {} if "organ" in HEARABLE else {"organ": 0.5}
+    )

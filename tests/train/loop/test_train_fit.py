@@ -31,7 +31,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def fit(dataset: Dataset, run: Path, config: Config, **options: Any) -> Outcome:
-    return train(dataset, run, config, **{"quiet": True, "say": lambda line: None, **options})
+    return train(dataset, run, config, **{"quiet": True, "log": lambda line: None, **options})
 
 
 def assert_same(one: Path, other: Path, exact: bool = True) -> None:

@@ -1,0 +1,1 @@
+"""Figures of the code itself: imports, sizes, words, the time of `--help`, the test suite."""

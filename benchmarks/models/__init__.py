@@ -1,0 +1,1 @@
+"""Figures of the embedded models, on music and captions that they were not trained on."""
