@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ..models.clap.kinds import MATCHERS
+from ..models.lazy import LazyModel
 from ..models.llm.kinds import LLMS
 from ..models.pmos.kinds import KINDS
 from ..models.ref import Kinds, check_refs, usages
@@ -26,6 +28,11 @@ OF_LISTENER = {"pmos": "pmos", "clap": "match", "tags": "tagger"}  # listener ->
 def kinds_of(role: str) -> Kinds:
     """The kinds of a role, those of plug-ins among them."""
     return plugins.kinds(role, ROLES[role])
+
+
+def lazy(models: Any, role: str) -> LazyModel:
+    """The model of a role as the section `models` of the settings has it, not opened yet."""
+    return LazyModel(getattr(models, role), partial(kinds_of, role), models.device)
 
 
 def help_of(role: str, name: str) -> str:
