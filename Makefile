@@ -15,7 +15,7 @@ FLAGS    ?=
 MODEL_FLAGS := --config '$(MODELS)'
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: help env dev models curate demo bench test test-all lint types format check chaos \
+.PHONY: help env dev models curate demo bench test test-all test-isa lint types format check chaos \
   real-music train-pmos train-pmos-16k train-clap calibrate-tags eval-models figures-line \
   figures-trainer figures-captions figures-evaluator figures-codec figures-adapters train \
   figures-house train-codec quality-proof test-oracle test-laion vllm-env test-vllm quote clean
@@ -60,7 +60,15 @@ bench:  ## compare the curated demo set with its truth
 	$(BIN)/qamdt-curate bench $(OUT)/dataset --truth $(OUT)/music/truth.jsonl
 
 test: $(VENV)/.dev $(VENV)/.models  ## the test suite, on two processes
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@mkdir -p out
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --junitxml=out/test.xml
+
+test-isa: $(VENV)/.dev $(VENV)/.models  ## the suite as on three processors; JUnit files for figures-house
+	@mkdir -p out
+	-ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest -q -n 2 --dist loadfile --junitxml=out/isa-default.xml
+	-ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell \
+	  $(BIN)/python -m pytest -q -n 2 --dist loadfile --junitxml=out/isa-avx2.xml
+	-$(BIN)/python -m pytest -q -n 2 --dist loadfile --junitxml=out/isa-native.xml
 
 test-all: $(VENV)/.dev $(VENV)/.models  ## the test suite with the slow tests
 	$(BIN)/python -m pytest -q -m 'not gpu and not oracle and not laion and not vllm'

@@ -16,17 +16,36 @@ from .schemas.version import __version__
 
 if TYPE_CHECKING:
     from .curate.api import Dataset, curate, filter, quantize
+    from .curate.plugin import (
+        captioner,
+        filter_rule,
+        listener,
+        llm,
+        match_model,
+        pmos_model,
+        tagger,
+    )
     from .evaluate.api import Comparison, Evaluation, compare, evaluate
     from .schemas.answer import Answer
     from .schemas.errors import QamdtError
 
 __all__ = [
-    "Answer", "Comparison", "Dataset", "Evaluation", "QamdtError", "__version__", "compare",
-    "curate", "evaluate", "filter", "quantize",
+    "Answer", "Comparison", "Dataset", "Evaluation", "QamdtError", "__version__", "captioner",
+    "compare", "curate", "evaluate", "filter", "filter_rule", "listener", "llm", "match_model",
+    "pmos_model", "quantize", "tagger",
 ]  # fmt: skip
 
 _HOMES = {
     ".curate.api": ("Dataset", "filter", "quantize"),
+    ".curate.plugin": (
+        "captioner",
+        "filter_rule",
+        "listener",
+        "llm",
+        "match_model",
+        "pmos_model",
+        "tagger",
+    ),
     ".evaluate.api": ("Comparison", "Evaluation", "compare"),
     ".schemas.answer": ("Answer",),
     ".schemas.errors": ("QamdtError",),

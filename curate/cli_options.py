@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from ..pipeline.stage import Call
-from ..schemas import flags
+from ..schemas import flags, plugins
 from .config import Config, from_toml, to_toml
 
 STRICT_EXIT = 3
@@ -29,6 +29,7 @@ _CALL = {
     "dry_run": Annotated[bool, typer.Option("--dry-run", help="say what would be done")],
     "retry_errors": Annotated[bool, typer.Option("--retry-errors", help="try error rows again")],
     "strict": Annotated[bool, typer.Option("--strict", help="exit 3 when there are error rows")],
+    "plugin": flags.PLUGIN,
     "quiet": flags.QUIET,
 }
 
@@ -45,6 +46,7 @@ def with_config(*sections: str) -> Callable[[Callable[..., None]], Callable[...,
 
         @functools.wraps(command)
         def run(**given: Any) -> None:
+            plugins.load(given["plugin"] or [])
             config = _configure(given, sections)
             if given["show_config"]:
                 typer.echo(to_toml(config), nl=False)

@@ -26,6 +26,12 @@ CONFIG_FILE = Annotated[
 SHOW_CONFIG = Annotated[
     bool, typer.Option("--show-config", help="print the settings as TOML and stop")
 ]
+PLUGIN = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin", help="Python file that adds listeners, rules or kinds of models; repeatable"
+    ),
+]
 QUIET = Annotated[bool, typer.Option("--quiet", help="no progress bar")]
 
 
@@ -78,6 +84,8 @@ def _flag(field: dataclasses.Field[Any], hint: Any) -> Any:
     shown = "off" if default is None else default
     flag = f"--{field.name.replace('_', '-')}"
     names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
+    if was := field.metadata.get("was"):
+        names.append(f"--{was.replace('_', '-')}")  # of the release before
     return Annotated[kind | None, typer.Option(*names, help=f"{doc} [dim]\\[{shown}][/dim]")]
 
 

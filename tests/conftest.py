@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,27 @@ def ingest_into(root: Path, source: Path, window_s: float = 2.0) -> Dataset:
     with dataset.lock():
         stations.ingest(dataset, source, config, QUIET)
     return dataset
+
+
+@pytest.fixture
+def plugin_registry() -> Iterator[None]:
+    """Plug-ins that a test loads are forgotten after it."""
+    from qamdt.schemas import plugins
+
+    entries = {role: dict(known) for role, known in plugins._entries.items()}
+    files, read = dict(plugins._files), set(plugins._read)
+    modules = set(sys.modules)
+    yield
+    for name in set(sys.modules) - modules:
+        if name.startswith(("qamdt_plugin_", "ours_")):
+            del sys.modules[name]
+    for role, known in plugins._entries.items():
+        known.clear()
+        known.update(entries[role])
+    plugins._files.clear()
+    plugins._files.update(files)
+    plugins._read.clear()
+    plugins._read.update(read)
 
 
 @pytest.fixture

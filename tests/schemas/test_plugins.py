@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import pickle
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,23 +24,7 @@ register("pmos", {name!r}, Mine)
 """
 
 
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    """The registry as it was before."""
-    entries = {role: dict(known) for role, known in plugins._entries.items()}
-    files, read = dict(plugins._files), set(plugins._read)
-    modules = set(sys.modules)
-    yield
-    for name in set(sys.modules) - modules:
-        if name.startswith(("qamdt_plugin_", "ours_")):
-            del sys.modules[name]
-    for role, known in plugins._entries.items():
-        known.clear()
-        known.update(entries[role])
-    plugins._files.clear()
-    plugins._files.update(files)
-    plugins._read.clear()
-    plugins._read.update(read)
+pytestmark = pytest.mark.usefixtures("plugin_registry")
 
 
 def _write(folder: Path, text: str, name: str = "mine.py") -> Path:
