@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..models.clap.kinds import MATCHERS
+from ..models.pmos.kinds import KINDS
+from ..models.ref import usages
 from ..schemas import settings
 from ..schemas.errors import ConfigError
 from ..schemas.settings import at_least, between, one_of, setting
@@ -57,8 +60,8 @@ class EvaluateModels:
         "wav2vec2@",
     )  # fmt: skip
     classifier: str = setting("embedded", "of KL and IS: embedded, panns@FILE")
-    clap: str = setting("embedded", "of the CLAP score: embedded, tagtext, clap@FOLDER, laion@FILE")
-    pmos: str = setting("embedded", "p-MOS model: embedded, embedded-16k, wav2vec2@FOLDER")
+    clap: str = setting("embedded", f"of the CLAP score: {usages(MATCHERS)}")
+    pmos: str = setting("embedded", f"p-MOS model: {usages(KINDS)}")
     device: str = setting("auto", "where models run", ("auto", "cpu", "cuda"))
 
     def __post_init__(self) -> None:

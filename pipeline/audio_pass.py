@@ -22,7 +22,8 @@ import duckdb
 from ..audio.decode import read_windows
 from ..audio.sound import Sound
 from ..schemas.errors import AudioError, FileChanged, UnreadableAudio
-from .dataset import Dataset, hash_file
+from ..schemas.hashing import hash_file
+from .dataset import Dataset
 from .job import Output, Unit, error_columns
 from .views import connect, create_view, one_row, stream
 

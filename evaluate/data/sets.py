@@ -24,8 +24,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ...audio.sources import AUDIO, MANIFESTS, entries
-from ...pipeline.dataset import hash_file
 from ...schemas.errors import ConfigError
+from ...schemas.hashing import hash_file
 
 
 @dataclass(frozen=True)

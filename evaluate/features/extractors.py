@@ -77,7 +77,7 @@ class PmosExtractor:
         return self._open(pick_device(self.device))
 
     def _open(self, device: str) -> Any:
-        from ...models.pmos.base import KINDS
+        from ...models.pmos.kinds import KINDS
 
         return resolve(self.ref, KINDS, device=device)
 

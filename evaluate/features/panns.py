@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from ...audio.sound import Sound
-from ...models.pmos.windows import sha256_of
 from ...models.ref import require_path
 from ...schemas.errors import ModelError, WeightsMissing
+from ...schemas.hashing import hash_weights
 from .vggish import load_tensors
 from .windows import Embedded, one_row, wave_of
 
@@ -49,7 +49,7 @@ class PannsEmbedder:
             )
         self.rate_hz, classes = _about(self._file)
         self.model_id = f"panns-cnn14:{self._file.stem}"
-        self.digest = sha256_of([self._file])[:16]
+        self.digest = hash_weights([self._file])[:16]
         self.classes = tuple(f"audioset {k}" for k in range(classes))
         self._device, self._style = device, style
         self.listens: dict[str, Any] = {

@@ -24,9 +24,9 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...models.fetch.pretrained import read_safetensors
-from ...models.pmos.windows import sha256_of
 from ...models.ref import require_path
 from ...schemas.errors import EndOfAudio, ModelError, WeightsMissing
+from ...schemas.hashing import hash_weights
 from .windows import Embedded, wave_of
 
 RATE_HZ = 16000
@@ -53,7 +53,7 @@ class VggishEmbedder:
                 "vggish.pth FILE`"
             )
         self.model_id = f"vggish:{self._file.stem}"
-        self.digest = sha256_of([self._file])[:16]
+        self.digest = hash_weights([self._file])[:16]
         self._device, self._style = device, style
         google = style == "musicgen"
         self.listens: dict[str, Any] = {

@@ -12,6 +12,7 @@ from ...schemas.settings import to_plain
 from ..config import Config
 from ..data.sets import ClipSet, Item
 from ..features.cache import Found
+from .check import check_models
 from .inputs_and_features import Call, Inputs, gather
 from .measure import measure
 from .protocol import PROTOCOLS
@@ -37,6 +38,7 @@ def evaluate(
     from what is there is in `absent`.
     """
     config, call = config or Config(), call or Call()
+    check_models(config)
     inputs = gather(generated, reference, captions, config, call)
     results = measure(inputs, config)
     protocol = PROTOCOLS[config.metrics.protocol]
