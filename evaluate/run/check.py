@@ -6,11 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ...models.clap.kinds import MATCHERS
-from ...models.pmos.kinds import KINDS
 from ...models.ref import check_openers, resolve
 from ..config import Config
-from ..features.embedders import open_embedder
+from ..features.embedders import matcher_kinds, open_embedder
+from ..features.extractors import pmos_kinds
 
 
 def check_models(config: Config) -> None:
@@ -26,7 +25,7 @@ def check_models(config: Config) -> None:
     if "kl" in metrics or "is" in metrics:
         openers["classifier"] = partial(open_embedder, models.classifier, "cpu", style)
     if "clap" in metrics:
-        openers["clap"] = partial(resolve, models.clap, MATCHERS)
+        openers["clap"] = partial(resolve, models.clap, matcher_kinds())
     if "pmos" in metrics:
-        openers["pmos"] = partial(resolve, models.pmos, KINDS)
+        openers["pmos"] = partial(resolve, models.pmos, pmos_kinds())
     check_openers(openers, models.device)

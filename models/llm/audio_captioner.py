@@ -11,13 +11,12 @@ Both speak the same chat messages, so a model's own template decides where the s
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import soundfile as sf
 
+from ...audio.encode import encode
 from ...audio.sound import Sound
 from .answer import checked
 from .openai import ChatServer, body_of
@@ -92,7 +91,5 @@ def chat_of(sound: Sound, prompt: str) -> Chat:
 
 def as_wav(sound: Sound) -> bytes:
     """A sound as a wav file: PCM of 16 bits, mono, `RATE_HZ`; what exceeds full scale is cut."""
-    into = io.BytesIO()
     wave = np.nan_to_num(sound.mono_at(RATE_HZ))
-    sf.write(into, wave.clip(-1, 1), RATE_HZ, format="WAV", subtype="PCM_16")
-    return into.getvalue()
+    return encode(wave.clip(-1, 1), RATE_HZ, format="WAV", subtype="PCM_16")
