@@ -16,6 +16,7 @@ from ..pipeline.stage import RunConfig
 from ..schemas import plugins, settings
 from ..schemas.errors import ConfigError
 from ..schemas.settings import at_least, between, one_of, setting, to_toml
+from . import roles
 from .quality.rules import conditions, help_of
 
 __all__ = ["Config", "from_toml", "setting", "to_toml"]
@@ -43,16 +44,11 @@ class IngestConfig:
 class ModelsConfig:
     """Which model plays which role: `embedded` or `kind@where`."""
 
-    pmos: str = setting(
-        "embedded",
-        "p-MOS model: embedded, embedded-16k, qama@FILE, wav2vec2@FOLDER, audiobox@FOLDER",
-    )
-    match: str = setting("embedded", "audio-text model: embedded, tagtext, clap@FOLDER, laion@FILE")
-    tagger: str = setting("embedded", "tagger: embedded")
-    captioner: str = setting(
-        "tags", "captioner: tags, column@NAME, vllm-audio@MODEL, openai-audio@URL#MODEL"
-    )
-    llm: str = setting("embedded", "LLM: embedded, none, vllm@MODEL, openai@URL#MODEL")
+    pmos: str = setting("embedded", roles.help_of("pmos", "p-MOS model"))
+    match: str = setting("embedded", roles.help_of("match", "audio-text model"))
+    tagger: str = setting("embedded", roles.help_of("tagger", "tagger"))
+    captioner: str = setting("tags", roles.help_of("captioner", "captioner"))
+    llm: str = setting("embedded", roles.help_of("llm", "LLM"))
     device: str = setting("auto", "where models run", ("auto", "cpu", "cuda"))
 
     def __post_init__(self) -> None:

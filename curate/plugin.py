@@ -34,7 +34,7 @@ MODEL_MEMBERS: Mapping[str, tuple[str, ...]] = {
     "llm": ("model_id", "digest", "complete"),
     "codec": ("model_id", "digest", "channels", "scaling", "load", "encode", "decode", "vocode"),
     "text_encoder": ("model_id", "digest", "width"),
-    "embedder": (),
+    "embedder": ("model_id", "digest", "classes", "front_end", "load", "embed"),
 }
 
 
@@ -102,7 +102,7 @@ def captioner(name: str) -> Callable[[T], T]:
 
 
 def embedder(name: str) -> Callable[[T], T]:
-    """A kind of embedder for `qamdt-evaluate`: see evaluate/features/embedders.py."""
+    """A kind of embedder, `--embedder NAME@WHERE`: see `Embedder` in evaluate/features/embedders.py."""
     return _model("embedder", name)
 
 

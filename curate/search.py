@@ -18,13 +18,11 @@ import numpy as np
 from ..audio.decode import decode_window
 from ..audio.probe import probe
 from ..models.clap.base import MatchModel
-from ..models.clap.kinds import MATCHERS
-from ..models.ref import pick_device, resolve
 from ..pipeline.dataset import Dataset
 from ..pipeline.views import connect, one_row
 from ..schemas.errors import ConfigError, StoreError
-from ..schemas.plugins import kinds
 from .config import ModelsConfig
+from .roles import lazy
 
 LONGEST_S = 60.0  # of a sound asked by, where no length is given
 
@@ -173,9 +171,7 @@ def made_by(dataset: Dataset) -> tuple[str, str]:
 
 def _model(dataset: Dataset, models: ModelsConfig) -> MatchModel:
     """The match model that the configuration names, if the embeddings are its own."""
-    model: MatchModel = resolve(
-        models.match, kinds("match", MATCHERS), device=pick_device(models.device)
-    )
+    model: MatchModel = lazy(models, "match").opened
     wanted, given = made_by(dataset), (model.model_id, model.digest)
     if wanted != given:
         raise ConfigError(

@@ -22,6 +22,7 @@ from ..pipeline.stage import Call, report_of, work
 from ..pipeline.views import connect
 from ..schemas.errors import StoreError
 from .config import Config
+from .roles import OF_LISTENER, ROLES, check_models
 
 
 def ingest(dataset: Dataset, source: Path, config: Config, call: Call) -> Summary:
@@ -41,6 +42,7 @@ def score(dataset: Dataset, config: Config, call: Call) -> Summary:
     from .quality.score import score_job
 
     _need(dataset, "clips", "ingest")
+    check_models(config.models, _score_roles(config))
     job = score_job(dataset, config.score, config.models, call.limit)
     return work(dataset, job, config.run, call)
 
@@ -72,6 +74,7 @@ def caption(dataset: Dataset, config: Config, call: Call) -> Summary:
 
     _need(dataset, "clap", "score")
     _need(dataset, "tags", "score")
+    check_models(config.models, ("tagger", "captioner"))
     facts = FactsJob(dataset, config.caption, config.models, call.limit)
     summary = work(dataset, facts, config.run, call)
     if call.dry_run:
@@ -95,6 +98,7 @@ def refine(dataset: Dataset, config: Config, call: Call) -> Summary:
     if call.dry_run:
         return _would(dataset, "refine", "clips", call)
     _need(dataset, "generated", "caption")
+    check_models(config.models, ("match", "llm"))
     quiet = replace(call, log=lambda line: None)  # of inner tables only what was retried is told
     refine_config, models = config.refine, config.models
     prefix_tokens = counter(refine_config.t5).count([PREFIX])[0]
@@ -161,7 +165,12 @@ def report(dataset: Dataset, config: Config, call: Call) -> Path:
 
 
 def run_all(dataset: Dataset, source: Path, config: Config, call: Call) -> None:
-    """The whole line, in order. A dry run stops after ingest: the rest depends on its rows."""
+    """The whole line, in order. A dry run stops after ingest: the rest depends on its rows.
+
+    Models that cannot be used are refused before the first station.
+    """
+    used = {*_score_roles(config), "tagger", "captioner", "match", "llm"}
+    check_models(config.models, [role for role in ROLES if role in used])
     ingest(dataset, source, config, call)
     if call.dry_run:
         return
@@ -173,6 +182,12 @@ def run_all(dataset: Dataset, source: Path, config: Config, call: Call) -> None:
     filter_clips(dataset, config, rest)
     export(dataset, config, rest)
     report(dataset, config, rest)
+
+
+def _score_roles(config: Config) -> list[str]:
+    """The roles of models that the listeners of these settings use."""
+    only = config.score.only or tuple(OF_LISTENER)  # where none is named, all listen
+    return [role for listener, role in OF_LISTENER.items() if listener in only]
 
 
 def _would(dataset: Dataset, name: str, table: str, call: Call) -> Summary:

@@ -17,7 +17,7 @@ from .config import Config, from_toml
 
 if TYPE_CHECKING:
     from .run.results import Results
-    from .show.compare import Compared
+    from .show.compare import MetricComparison
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Tests of B against A, one a metric; see `Compared`."""
+    """Tests of B against A, one a metric; see `MetricComparison`."""
 
     a: str
     b: str
-    tests: tuple[Compared, ...]
+    tests: tuple[MetricComparison, ...]
 
     def df(self) -> Any:
         """A pandas row a metric."""
@@ -71,7 +71,7 @@ class Comparison:
 
         return pd.DataFrame([asdict(t) for t in self.tests])
 
-    def __iter__(self) -> Iterator[Compared]:
+    def __iter__(self) -> Iterator[MetricComparison]:
         return iter(self.tests)
 
     def _repr_html_(self) -> str:

@@ -55,12 +55,12 @@ def run(
     from .show.report import write_report
     from .show.terminal import show_results
 
-    found = evaluate(generated, reference, captions, config, call, system)
-    write_results(out, found)
+    results = evaluate(generated, reference, captions, config, call, system)
+    write_results(out, results)
     if report:
-        write_report(out, found)
-    show_results(found, out)
-    if strict and found.faulty:
+        write_report(out, results)
+    show_results(results, out)
+    if strict and results.faulty:
         raise typer.Exit(STRICT_EXIT)
 
 
@@ -73,13 +73,13 @@ def compare(
     """Test system B against system A on the clips that both have, Holm's correction over metrics."""
     from .run.results import read_results
     from .show import compare as module
-    from .show.terminal import show_compared
+    from .show.terminal import show_comparisons
 
     one, other = read_results(a), read_results(b)
-    found = module.compare(one, other)
-    show_compared(one.system, other.system, found)
+    comparisons = module.compare(one, other)
+    show_comparisons(one.system, other.system, comparisons)
     if json_:
-        rows = [asdict(c) for c in found]
+        rows = [asdict(c) for c in comparisons]
         json_.write_text(json.dumps({"a": one.system, "b": other.system, "tests": rows}, indent=1))
 
 
@@ -102,14 +102,15 @@ def stats(
     from .run.reference import reference_stats
 
     if merge:
-        found = merge_stats([read_stats(path) for path in source])
+        statistics = merge_stats([read_stats(path) for path in source])
     elif len(source) != 1:
         raise ConfigError(f"{len(source)} sources: give one set, or .npz files with --merge")
     else:
-        found = reference_stats(source[0], config, call)
-    write_stats(out, found if rows else found.without_rows())
-    shape = f"{found.gaussian.n} rows of {found.gaussian.dim} dimensions"
-    typer.echo(f"{out}: {len(found.contents)} clips, {shape}, rank {found.gaussian.rank}")
+        statistics = reference_stats(source[0], config, call)
+    write_stats(out, statistics if rows else statistics.without_rows())
+    gaussian, clips = statistics.gaussian, len(statistics.contents)
+    shape = f"{gaussian.n} rows of {gaussian.dim} dimensions"
+    typer.echo(f"{out}: {clips} clips, {shape}, rank {gaussian.rank}")
 
 
 @app.command()
@@ -124,7 +125,7 @@ def table(
         bool, typer.Option("--mix", help="print different protocols beside each other")
     ] = False,
 ) -> None:
-    """Print results as one table; different protocols are refused unless told to mix."""
+    """Print results as one table; different protocols are refused without --mix."""
     from .run.results import read_results
     from .show.table import FORMATS, PUBLISHED, build_table
 
@@ -132,8 +133,8 @@ def table(
         raise ConfigError(f"--format {format_}: expected one of {', '.join(FORMATS)}")
     if not results and published is None:
         raise ConfigError("nothing to print: give folders of results, or --published SET")
-    found = [read_results(path) for path in results or []]
-    typer.echo(FORMATS[format_](build_table(found, published, file or PUBLISHED, mix)), nl=False)
+    rows = [read_results(path) for path in results or []]
+    typer.echo(FORMATS[format_](build_table(rows, published, file or PUBLISHED, mix)), nl=False)
 
 
 @app.command()
@@ -147,11 +148,11 @@ def prompts(
     from ..pipeline.dataset import write_atomically
     from .data.prompts import read_prompts
 
-    found = read_prompts(file)
-    rows = ({"id": p.id, "caption": p.caption, "reference_id": p.reference} for p in found.prompts)
+    parsed = read_prompts(file)
+    rows = ({"id": p.id, "caption": p.caption, "reference_id": p.reference} for p in parsed.prompts)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_atomically(out, text.encode("utf-8"))
-    typer.echo(f"{out}: {len(found.prompts)} prompts ({found.kind})")
+    typer.echo(f"{out}: {len(parsed.prompts)} prompts ({parsed.kind})")
 
 
 @app.command()

@@ -22,7 +22,7 @@ _CALL = {
     "show_config": flags.SHOW_CONFIG,
     "limit": Annotated[int | None, typer.Option(min=1, help="at most so many generated clips")],
     "retry_errors": Annotated[
-        bool, typer.Option("--retry-errors", help="hear again what could not be heard before")
+        bool, typer.Option("--retry-errors", help="try again what failed before")
     ],
     "quiet": flags.QUIET,
 }

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..models.clap.kinds import MATCHERS
+from ..models.pmos.kinds import KINDS
+from ..models.ref import usages
 from ..schemas import settings
 from ..schemas.errors import ConfigError
 from ..schemas.settings import at_least, between, one_of, setting
@@ -21,14 +24,16 @@ class MetricsConfig:
     """What is measured, and how."""
 
     metrics: tuple[str, ...] = setting(METRICS, "metrics to compute", METRICS)
-    protocol: str = setting("native", "whose habits are followed", PROTOCOL_NAMES)
+    protocol: str = setting(
+        "native", "whose front end and definitions are followed", PROTOCOL_NAMES
+    )
     kl_direction: str | None = setting(
         None, "KL(reference || generated) or the other way; default: the protocol's",
         ("ref-gen", "gen-ref"),
     )  # fmt: skip
     is_splits: int | None = setting(None, "splits of the inception score; default: the protocol's")
     fad_inf: bool = setting(False, "also FAD at infinitely many clips, from a line in 1/n")
-    seconds: float | None = setting(None, "hear at most so many seconds of each clip")
+    seconds: float | None = setting(None, "use at most so many seconds of each clip")
     max_silence: float = setting(0.5, "flag clips with a larger share of silent frames")
     max_clipping: float = setting(0.02, "flag clips with a larger share of clipped samples")
 
@@ -57,8 +62,8 @@ class EvaluateModels:
         "wav2vec2@",
     )  # fmt: skip
     classifier: str = setting("embedded", "of KL and IS: embedded, panns@FILE")
-    clap: str = setting("embedded", "of the CLAP score: embedded, tagtext, clap@FOLDER, laion@FILE")
-    pmos: str = setting("embedded", "p-MOS model: embedded, embedded-16k, wav2vec2@FOLDER")
+    clap: str = setting("embedded", f"of the CLAP score: {usages(MATCHERS)}")
+    pmos: str = setting("embedded", f"p-MOS model: {usages(KINDS)}")
     device: str = setting("auto", "where models run", ("auto", "cpu", "cuda"))
 
     def __post_init__(self) -> None:
@@ -76,8 +81,8 @@ class EvaluateRun:
     workers: int = setting(0, "Ray actors; 0 runs in this process")
     threads: int = setting(1, "threads a worker computes with")
     ray_address: str | None = setting(None, "join this Ray cluster instead of a local one")
-    batch: int = setting(8, "clips heard together")
-    cache: str = setting(DEFAULT_CACHE, "folder of what models heard, kept for the next evaluation")
+    batch: int = setting(8, "clips decoded together")
+    cache: str = setting(DEFAULT_CACHE, "folder of cached features, kept for the next evaluation")
 
     def __post_init__(self) -> None:
         at_least("workers", self.workers, 0)

@@ -7,8 +7,11 @@
     openai@http://host:8000/v1#name a server and the model's name there
     laion@FILE.pt?int16=true        options of a kind stand behind a question mark, joined by &
 
-Each role file ends with a plain dict from kind to the class (or function) that opens it; `resolve`
-looks the kind up there. There is no fallback: an unknown kind is a ConfigError naming the known.
+Each role has a plain dict from a kind's name to what opens it, in a module that is light to import
+(`pmos/kinds.py`, `clap/kinds.py` and so on): a `Kind`, which says how its reference is written, or
+any callable, as of a plug-in. `resolve` looks the kind up there. There is no fallback: an unknown
+kind is a ConfigError naming the known. `check_refs` finds what is wrong with the references of all
+roles before any work begins.
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
-from ..schemas.errors import ConfigError
+from ..schemas.errors import ConfigError, ModelError, QamdtError
 
 Model = TypeVar("Model")
 Option = bool | int | float | str
@@ -57,6 +61,77 @@ class ModelRef:
 
     def __str__(self) -> str:
         return f"{self.kind}@{self.where}" if self.where else self.kind
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of model in a role's dict: called with what stands behind the @, it opens the model.
+
+    open: called with (where, **options); it looks for files, package and settings at once and loads
+    weights at first use. usage: how the reference is written, `clap@FOLDER`. sentence: what it is.
+    """
+
+    open: Callable[..., Any]
+    usage: str
+    sentence: str
+
+    def __call__(self, where: str = "", **options: Any) -> Any:
+        """The model, opened. Raises ConfigError, WeightsMissing, ModelError."""
+        return self.open(where, **options)
+
+
+Kinds = Mapping[str, Callable[..., Any]]
+
+
+def usages(kinds: Kinds) -> str:
+    """How the references of a role are written: `embedded, clap@FOLDER, laion@FILE.pt`."""
+    return ", ".join(getattr(kind, "usage", name) for name, kind in kinds.items())
+
+
+def kinds_help(kinds: Kinds) -> list[tuple[str, str]]:
+    """(usage, what it is) of every kind; of a plain callable its name and first line of text."""
+    return [
+        (
+            getattr(kind, "usage", name),
+            getattr(kind, "sentence", (kind.__doc__ or "").strip().partition("\n")[0]),
+        )
+        for name, kind in kinds.items()
+    ]
+
+
+def check_refs(refs: Mapping[str, str], kinds: Mapping[str, Kinds], device: str = "cpu") -> None:
+    """Refuse, all at once, what can be seen to be wrong with models before any of them is used.
+
+    refs: role -> reference. kinds: role -> the kinds that it knows. device: `auto`, `cpu`, `cuda`.
+    Every reference is opened as far as looking for its files, its package and its settings goes; no
+    weights are loaded and no server is asked. Raises what `check_openers` does.
+    """
+    check_openers({r: partial(resolve, ref, kinds[r]) for r, ref in refs.items()}, device)
+
+
+def check_openers(openers: Mapping[str, Callable[[], Any]], device: str = "cpu") -> None:
+    """Call all of `openers` (role -> what opens its model) and refuse what is wrong, all at once.
+
+    Raises the error itself where there is one, ModelError or ConfigError with a line each where
+    there are several.
+    """
+    errors: dict[str, QamdtError] = {}
+    try:
+        pick_device(device)
+    except ConfigError as error:
+        errors["device"] = error
+    for role, opener in openers.items():
+        try:
+            opener()
+        except QamdtError as error:
+            errors[role] = error
+    if len(errors) == 1:
+        raise next(iter(errors.values()))
+    if errors:
+        of_models = all(isinstance(error, ModelError) for error in errors.values())
+        lines = [f"  {role}: {error}" for role, error in errors.items()]
+        text = "\n".join([f"{len(errors)} of the models cannot be used:", *lines])
+        raise (ModelError if of_models else ConfigError)(text)
 
 
 def resolve(

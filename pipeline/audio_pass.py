@@ -1,12 +1,14 @@
-"""The listening pass: one decode of each clip, as many listeners as have not heard it yet.
+"""The listening pass: one decode of each clip, as many listeners as have no row of it yet.
 
-A Listener hears audio: `hear(sounds)` gives one answer per sound, in order, and an answer is either
-the table's own columns or the exception that kept it from one. It knows nothing of Ray, files,
-retries or progress.
+A Listener is a stage that hears audio: `extract(sounds)` gives one answer per sound, in order. An
+answer is either the table's own columns or the exception that kept it from one. A listener knows
+nothing of Ray, files, retries or progress.
 
-The unit is a block of windows of one file, fixed by their numbers. Before it is decoded the file is
-compared with what ingest saw, so that no score is ever made of other bytes. A listener that fails
-on a batch hears its sounds again one by one: the bad one gets its error, the others their rows.
+`AudioPass` is what every such job shares: each unit is decoded once, every listener gets the sounds
+that it has no row of, a batch that fails is run again sound by sound (the bad one gets its error,
+the others their rows), and each planned row comes out as one row, ok or error. A job adds its plan
+and its decoding. `ListenJob` is the pass over the clips of a dataset; evaluation has one over sets
+of files and shards (`evaluate/features/extract.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ import duckdb
 from ..audio.decode import read_windows
 from ..audio.sound import Sound
 from ..schemas.errors import AudioError, FileChanged, UnreadableAudio
-from .dataset import Dataset, hash_file
+from ..schemas.hashing import hash_file
+from .dataset import Dataset
 from .job import Output, Unit, error_columns
 from .views import connect, create_view, one_row, stream
 
@@ -40,21 +43,26 @@ _KEPT = " AND c.clip_id IN (SELECT clip_id FROM decisions WHERE kept)"
 Answer = Mapping[str, Any] | Exception
 
 
-class Listener(Protocol):
-    """A stage that hears audio.
-
-    writes: the row class of its table. version: raised whenever the same input gives other
-    numbers. model_id, weights: "" where there is no model.
-    """
+class RowSource(Protocol):
+    """What fills a table: its row class, and the model that every row names ("" for none)."""
 
     writes: type
-    version: int
 
     @property
     def model_id(self) -> str: ...
 
     @property
     def weights(self) -> str: ...
+
+
+class Listener(RowSource, Protocol):
+    """A stage that hears audio.
+
+    writes: the row class of its table. version: raised whenever the same input gives other
+    numbers. model_id, weights: "" where there is no model.
+    """
+
+    version: int
 
     def open(self) -> None:
         """Load what is needed; called once in each worker."""
@@ -63,9 +71,61 @@ class Listener(Protocol):
         """One answer per sound, same order. An answer must not depend on the other sounds."""
 
 
+class AudioPass:
+    """The part of a Job that runs listeners over decoded sounds.
+
+    A subclass gives `listeners`, the plan (`total`, `units`) and `decode`. A row of a unit has
+    `clip_id`, and `pending_0`, `pending_1`, ...: whether that listener has no row of the clip yet.
+    """
+
+    listeners: tuple[Listener, ...]
+
+    @property
+    def together(self) -> bool:
+        """Whether a listener gets the sounds of a unit as one batch, or one after another."""
+        return True
+
+    def decode(self, unit: Unit) -> Sequence[Sound | AudioError]:
+        """One sound, or why there is none, per row of the unit, in order."""
+        raise NotImplementedError
+
+    def open(self) -> None:
+        """Load the models; called once in each worker."""
+        for listener in self.listeners:
+            listener.open()
+
+    def run(self, units: Sequence[Unit]) -> dict[type, list[Any]]:
+        """Rows of each listener's table: one per pending row of the units, in order."""
+        results: dict[type, list[Any]] = {listener.writes: [] for listener in self.listeners}
+        for unit in units:
+            sounds = self.decode(unit)
+            for number, listener in enumerate(self.listeners):
+                due = [
+                    (row["clip_id"], sound)
+                    for row, sound in zip(unit.rows, sounds, strict=True)
+                    if row[f"pending_{number}"]
+                ]
+                results[listener.writes] += rows_of(listener, due, self.together)
+        return results
+
+    def give_up(self, unit: Unit, error: Exception) -> dict[type, list[Any]]:
+        """Error rows for a unit whose worker died."""
+        return {
+            listener.writes: [
+                as_row(listener, row["clip_id"], error)
+                for row in unit.rows
+                if row[f"pending_{number}"]
+            ]
+            for number, listener in enumerate(self.listeners)
+        }
+
+
 @dataclass
-class ListenJob:
-    """A Job: hears every clip that some listener has no row of.
+class ListenJob(AudioPass):
+    """A Job over the clips of a dataset: every clip that some listener has no row of.
+
+    The unit is a block of windows of one file, fixed by their numbers. Before it is decoded the file
+    is compared with what ingest saw, so that no score is ever made of other bytes.
 
     limit: at most so many clips in this run. kept_only: only clips that the filter station kept.
     """
@@ -91,34 +151,7 @@ class ListenJob:
             ):
                 yield Unit(tuple(block))
 
-    def open(self) -> None:
-        for listener in self.listeners:
-            listener.open()
-
-    def run(self, units: Sequence[Unit]) -> dict[type, list[Any]]:
-        made: dict[type, list[Any]] = {listener.writes: [] for listener in self.listeners}
-        for unit in units:
-            items = self._decode(unit)
-            for number, listener in enumerate(self.listeners):
-                due = [
-                    (row, item)
-                    for row, item in zip(unit.rows, items, strict=True)
-                    if row[f"pending_{number}"]
-                ]
-                made[listener.writes] += answers(listener, due)
-        return made
-
-    def give_up(self, unit: Unit, error: Exception) -> dict[type, list[Any]]:
-        return {
-            listener.writes: [
-                as_row(listener, row["clip_id"], error)
-                for row in unit.rows
-                if row[f"pending_{number}"]
-            ]
-            for number, listener in enumerate(self.listeners)
-        }
-
-    def _decode(self, unit: Unit) -> list[Sound | AudioError]:
+    def decode(self, unit: Unit) -> Sequence[Sound | AudioError]:
         first = unit.rows[0]
         try:
             check_unchanged(first)
@@ -148,48 +181,43 @@ class ListenJob:
         )
 
 
-def answers(
-    listener: Listener, due: Sequence[tuple[dict[str, Any], Sound | AudioError]]
+def rows_of(
+    listener: Listener, due: Sequence[tuple[str, Sound | AudioError]], together: bool = True
 ) -> list[Any]:
-    """One row per (plan row, sound or error), in order."""
-    heard: dict[str, Answer] = {}
-    sounds = [(row["clip_id"], item) for row, item in due if isinstance(item, Sound)]
-    if sounds:
-        replies = _extract(listener, [sound for _, sound in sounds])
-        heard = {clip: reply for (clip, _), reply in zip(sounds, replies, strict=True)}
+    """One row of the listener's table per (clip_id, sound or error), in order.
+
+    together: all sounds in one batch; otherwise each alone, so that no answer depends on a batch.
+    """
+    sounds = [sound for _, sound in due if isinstance(sound, Sound)]
+    batches = [sounds] if together else [[sound] for sound in sounds]
+    answers = itertools.chain.from_iterable(_extract(listener, batch) for batch in batches if batch)
     return [
-        as_row(
-            listener,
-            row["clip_id"],
-            item if isinstance(item, AudioError) else heard[row["clip_id"]],
-        )
-        for row, item in due
+        as_row(listener, clip_id, next(answers) if isinstance(sound, Sound) else sound)
+        for clip_id, sound in due
     ]
 
 
 def _extract(listener: Listener, sounds: Sequence[Sound]) -> Sequence[Answer]:
     try:
-        replies = listener.extract(sounds)
+        answers = listener.extract(sounds)
     except Exception as error:  # noqa: BLE001 - whatever a model raises is that row's error
         if len(sounds) == 1:
             return [error]
-        return [reply for sound in sounds for reply in _extract(listener, [sound])]
-    if len(replies) != len(sounds):
+        return [answer for sound in sounds for answer in _extract(listener, [sound])]
+    if len(answers) != len(sounds):
         raise RuntimeError(
-            f"{type(listener).__name__}.hear gave {len(replies)} answers to {len(sounds)} sounds"
+            f"{type(listener).__name__}.extract gave {len(answers)} answers to {len(sounds)} sounds"
         )
-    return replies
+    return answers
 
 
-def as_row(listener: Listener, clip_id: str, answer: Answer) -> Any:
+def as_row(source: RowSource, clip_id: str, answer: Answer) -> Any:
     """The table row for one answer."""
-    cls = listener.writes
     fields: dict[str, Any] = {"clip_id": clip_id}
-    if listener.model_id:
-        fields |= {"model_id": listener.model_id, "weights": listener.weights}
-    if isinstance(answer, Exception):
-        return cls(**fields, **error_columns(answer))
-    return cls(**fields, **answer)
+    if source.model_id:
+        fields |= {"model_id": source.model_id, "weights": source.weights}
+    columns = error_columns(answer) if isinstance(answer, Exception) else answer
+    return source.writes(**fields, **columns)
 
 
 def check_unchanged(row: dict[str, Any]) -> None:

@@ -226,12 +226,6 @@ def _written_as(part: Path) -> tuple[int, dict[str, str]]:
     return group.num_rows, plain
 
 
-def hash_file(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, hex."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file's content: a reader sees the old one or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ class JsonHandler(BaseHTTPRequestHandler):
     def answer(self, code: int, body: dict[str, Any]) -> None:
         raw = json.dumps(body).encode()
         self.send_response(code)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)

@@ -127,7 +127,7 @@ def codec_eval(
     judge: Annotated[str, typer.Option("--pmos", help=JUDGE)] = "embedded-16k",
 ) -> None:
     """Measure what of your own music survives the codec."""
-    from ..models.pmos.base import KINDS
+    from ..models.pmos.kinds import KINDS
     from ..models.ref import pick_device, resolve
     from .codec.center_crop import middles
     from .codec.evaluate import round_trip, summary
@@ -157,7 +157,7 @@ def page(
     judge: Annotated[str, typer.Option("--pmos", help=JUDGE)] = "embedded-16k",
 ) -> None:
     """Write one HTML file that plays generated sounds beside their spectrograms and p-MOS."""
-    from ..models.pmos.base import KINDS
+    from ..models.pmos.kinds import KINDS
     from ..models.ref import resolve
     from .generate.page import write_page
 

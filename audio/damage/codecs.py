@@ -15,6 +15,7 @@ import soundfile as sf
 import soxr
 
 from ...schemas.errors import AudioError
+from ..encode import encode
 
 
 def peak_of(samples: np.ndarray) -> float:
@@ -81,11 +82,7 @@ def _delay(sent: np.ndarray, decoded: np.ndarray) -> int:
 
 def _through_file(samples: np.ndarray, rate_hz: int, **settings: object) -> np.ndarray:
     """`samples` written by soundfile into memory and read back, float32 [channels, frames]."""
-    memory = io.BytesIO()
-    with sf.SoundFile(memory, "w", rate_hz, samples.shape[0], **settings) as file:
-        for start in range(0, samples.shape[1], rate_hz):  # Vorbis overflows on one long write
-            file.write(samples[:, start : start + rate_hz].T)
-    memory.seek(0)
+    memory = io.BytesIO(encode(samples, rate_hz, **settings))
     return np.ascontiguousarray(sf.read(memory, dtype="float32", always_2d=True)[0].T)
 
 

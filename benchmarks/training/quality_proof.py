@@ -34,6 +34,7 @@ from ...recipes.common.figures import mean_figure
 from ...recipes.pmos.data import Examples
 from ...recipes.pmos.evaluate import predict
 from ...recipes.pmos.train_16k import label_all
+from ...reports.statistics import bootstrap
 from ...schemas.errors import StoreError
 from ...train.generate.page import Heard, heard
 from ..figures import Figure, figure, show_figures, write_figures
@@ -108,10 +109,8 @@ def agreement(scores: np.ndarray, mos: np.ndarray) -> Figure:
     """Spearman's correlation of a judge's scores with ViSQOL's labels, by bootstrap over sounds."""
     from scipy.stats import spearmanr
 
-    rng, n = np.random.default_rng(0), len(scores)
-    draws = [rng.integers(0, n, n) for _ in range(500)]
-    every = [float(spearmanr(scores[d], mos[d])[0]) for d in draws]
-    low, high = np.quantile(every, [0.025, 0.975])
+    n = len(scores)
+    low, high = bootstrap(lambda d: float(spearmanr(scores[d], mos[d])[0]), n, 500)
     unit = "Spearman with ViSQOL, cut at 8 kHz"
     return figure(float(spearmanr(scores, mos)[0]), n, unit, COMMAND, float(low), float(high))
 

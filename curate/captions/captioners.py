@@ -14,13 +14,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...audio.sound import Sound
 from ...audio.sources import entries
-from ...models.ref import ModelRef, pick_device, require_no_path, require_path, resolve
+from ...models.lazy import LazyModel
+from ...models.ref import ModelRef, require_no_path, require_path
 from ...pipeline.audio_pass import Answer, ListenJob
 from ...pipeline.dataset import Dataset
 from ...pipeline.file_blocks import BlockJob, by_file
@@ -30,6 +31,7 @@ from ...schemas.errors import ConfigError
 from ...schemas.plugins import kinds
 from ...schemas.tables import Generated
 from ..config import CaptionConfig, ModelsConfig
+from ..roles import kinds_of
 from . import prompts
 from .facts import describe
 from .facts_job import facts_from_row
@@ -104,28 +106,22 @@ class AudioCaptioner:
 
     def __init__(self, ref: str, config: CaptionConfig, device: str = "cpu") -> None:
         """Raises ConfigError for a prompt that is not there."""
-        self._ref, self._device, self._max_tokens = ref, device, config.listen_max_tokens
+        self._max_tokens = config.listen_max_tokens
+        self._lazy = LazyModel(ref, partial(kinds_of, "captioner"), device)
         self.prompt = prompts.load(config.listen_prompt)
 
-    @cached_property
+    @property
     def model(self) -> Any:
-        from ...models.llm.audio_captioner import CAPTIONERS
-
-        known = kinds("captioner", CAPTIONERS)
-        return resolve(self._ref, known, device=pick_device(self._device))
-
-    @cached_property
-    def _named(self) -> tuple[str, str]:
-        model = self.model
-        return str(model.model_id), str(model.digest)
+        """The model, opened at first use."""
+        return self._lazy.opened
 
     @property
     def model_id(self) -> str:
-        return self._named[0]
+        return self._lazy.identity[0]
 
     @property
     def weights(self) -> str:
-        return self._named[1]
+        return self._lazy.identity[1]
 
     def open(self) -> None:
         """The engine starts at the first sound."""
@@ -136,9 +132,6 @@ class AudioCaptioner:
 
     def _columns(self, text: str) -> Mapping[str, Any]:
         return {"generated": " ".join(text.split()), "prompt_sha256": self.prompt.sha256}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "model"}
 
 
 def caption_job(

@@ -84,7 +84,7 @@ def limits_of(
     """From which probability a tag counts. Raises ConfigError."""
     if config.min_tag is not None:
         return config.min_tag
-    from ...models.tags.tagger import TAGGERS
+    from ...models.tags.kinds import TAGGERS
 
     tagger = resolve(models.tagger, kinds("tagger", TAGGERS))
     tags = dataset.current("tags")

@@ -14,17 +14,15 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from ...models.ref import pick_device, resolve
 from ...pipeline.dataset import Dataset
 from ...pipeline.job import Output, Unit, error_columns, output
 from ...pipeline.views import connect, create_view, one_row, stream
 from ...schemas.errors import InvalidAnswer
-from ...schemas.plugins import kinds
 from ...schemas.tables import LlmAnswer
 from ..config import ModelsConfig, RefineConfig
+from ..roles import lazy
 from . import prompts
 
 VERSION = 1
@@ -59,24 +57,17 @@ class MergeJob:
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a prompt that is not there or lacks its places."""
-        from ...models.llm.kinds import LLMS
-
         self.prompt = prompts.load(self.config.prompt, ("original", "facts"))
-        llm = resolve(self.models.llm, kinds("llm", LLMS))
-        self.model_id, self.weights = str(llm.model_id), str(llm.digest)
+        self._lazy = lazy(self.models, "llm")
+        self.model_id, self.weights = self._lazy.identity
         self.outputs: tuple[Output, ...] = (
             output(self.dataset, LlmAnswer, VERSION, {}, (), self.model_id, self.weights),
         )
 
-    @cached_property
+    @property
     def llm(self) -> Any:
-        from ...models.llm.kinds import LLMS
-
-        known = kinds("llm", LLMS)
-        return resolve(self.models.llm, known, device=pick_device(self.models.device))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "llm"}
+        """The LLM, opened at first use."""
+        return self._lazy.opened
 
     def open(self) -> None:
         _ = self.llm

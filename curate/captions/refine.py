@@ -14,19 +14,18 @@ from typing import Any
 
 import duckdb
 
-from ...models.ref import resolve
 from ...pipeline.dataset import Dataset
 from ...pipeline.file_blocks import BlockJob, by_file
 from ...pipeline.job import Unit, output
 from ...pipeline.sql_table import parts_read
 from ...pipeline.views import connect
-from ...schemas.plugins import kinds
 from ...schemas.settings import params_of
 from ...schemas.tables import Caption
 from ..config import ModelsConfig, RefineConfig
 from ..guards.near_duplicates import near_duplicates
 from ..guards.sources import Sources, file_tags, names_in, source_guards
 from ..ingest.source_captions import WEAK
+from ..roles import lazy
 from . import prompts
 from .merge import REQUESTS, request_params
 from .select import Candidate, Choice, Verdict, best_merged, select
@@ -72,13 +71,11 @@ class RefineJob(BlockJob):
         limit: int | None = None,
     ) -> None:
         """The tables of `READS`, and `answers` where there is an LLM, must be current."""
-        from ...models.llm.kinds import LLMS
-
         self.config = config
         self._limits = limits_of(config, prefix_tokens)
         prompt = prompts.load(config.prompt, ("original", "facts"))
         self.prompt_sha256 = prompt.sha256
-        llm = resolve(models.llm, kinds("llm", LLMS))
+        llm = lazy(models, "llm").named
         self.llm_id = str(llm.model_id) if llm else None
         reads = (*READS, "answers") if llm else READS
         names = ("margin", "names", "near_dup_limit", "near_dup_similarity", "candidates")

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ...models.ref import pick_device, resolve
 from ...pipeline.dataset import Dataset
 from ...pipeline.job import Output, Unit, output
 from ...pipeline.views import connect, create_view, one_row, stream
-from ...schemas.plugins import kinds
 from ...schemas.tables import Text
 from ..config import ModelsConfig, RefineConfig
 from ..guards import rules
 from ..guards.tokens import Counter, counter
+from ..roles import lazy
 
 VERSION = 1
 TEXTS_A_UNIT = 64
@@ -37,11 +36,8 @@ SELECT text FROM all_texts ANTI JOIN done USING (text) WHERE text <> ''
 
 def texts_output(dataset: Dataset, config: RefineConfig, models: ModelsConfig) -> Output:
     """The state of `texts` that belongs to these settings."""
-    from ...models.clap.kinds import MATCHERS
-
-    match = resolve(models.match, kinds("match", MATCHERS))
     params = {"guards": rules.VERSION, "tokens": counter(config.t5).name}
-    return output(dataset, Text, VERSION, params, (), match.model_id, match.digest)
+    return output(dataset, Text, VERSION, params, (), *lazy(models, "match").identity)
 
 
 @dataclass
@@ -55,20 +51,19 @@ class TextsJob:
 
     def __post_init__(self) -> None:
         self.outputs: tuple[Output, ...] = (texts_output(self.dataset, self.config, self.models),)
+        self._lazy = lazy(self.models, "match")
 
-    @cached_property
+    @property
     def match(self) -> Any:
-        from ...models.clap.kinds import MATCHERS
-
-        known = kinds("match", MATCHERS)
-        return resolve(self.models.match, known, device=pick_device(self.models.device))
+        """The audio-text model, opened at first use."""
+        return self._lazy.opened
 
     @cached_property
     def counter(self) -> Counter:
         return counter(self.config.t5)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("match", "counter")}
+        return {k: v for k, v in self.__dict__.items() if k != "counter"}
 
     def open(self) -> None:
         _ = self.match, self.counter

@@ -26,8 +26,9 @@ import numpy as np
 import pyarrow as pa
 
 from ...pipeline.views import connect
+from ...reports.statistics import Estimate, share
 from ...schemas.errors import ConfigError
-from .statistics import Estimate, auc_by_group, share
+from .statistics import auc_by_group
 
 COMMAND = "qamdt-curate bench DIR --truth TRUTH"
 TRUTH = pa.schema(

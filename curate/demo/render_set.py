@@ -31,6 +31,7 @@ import soundfile
 import soxr
 
 from ...audio.damage.degrade import degrade
+from ...audio.encode import encode
 from ...schemas.errors import ConfigError
 from .defects import Item, plan
 from .pieces import DEFAULT_LICENCE, PIECES, Piece
@@ -179,11 +180,7 @@ def save(path: Path, samples: np.ndarray, rate_hz: int = RATE_HZ) -> None:
     settings = formats[path.suffix]
     if path.suffix == ".opus" and rate_hz != OPUS_HZ:
         samples, rate_hz = soxr.resample(samples.T, rate_hz, OPUS_HZ).T, OPUS_HZ
-    memory = io.BytesIO()
-    with soundfile.SoundFile(memory, "w", rate_hz, samples.shape[0], **settings) as file:
-        for start in range(0, samples.shape[1], rate_hz):  # Vorbis overflows on one long write
-            file.write(samples[:, start : start + rate_hz].T)
-    data = memory.getvalue()
+    data = encode(samples, rate_hz, **settings)
     path.write_bytes(_numbered(data) if settings["format"] == "OGG" else data)
 
 

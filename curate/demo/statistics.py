@@ -1,27 +1,15 @@
-"""The statistics of the bench, on plain arrays: AUC, shares, and 95% intervals for both.
+"""AUC of the bench, on plain arrays, with a 95% interval.
 
-Clips of one piece are alike, so intervals of AUCs resample pieces, not clips. A share of few cases
-gets Wilson's interval, which stays honest at 0 and 1.
+Clips of one piece are alike, so intervals resample pieces, not clips.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from ...reports.statistics import Estimate, group_counts, percentile_interval
+
 ROUNDS = 2000
-Z95 = 1.959963984540054
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95% interval and the number of cases it rests on."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 def auc(above: np.ndarray, below: np.ndarray) -> float:
@@ -47,26 +35,16 @@ def auc_by_group(
     groups, index = np.unique(np.concatenate([above_group, below_group]), return_inverse=True)
     first, second = index[: len(above)], index[len(above) :]
     rng = np.random.default_rng(seed)
-    found = np.empty(0)
-    while found.size < ROUNDS:
-        drawn = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), ROUNDS)
+    values = np.empty(0)
+    while values.size < ROUNDS:
+        drawn = group_counts(rng, len(groups), ROUNDS)
         up, down = drawn[:, first], drawn[:, second]  # [rounds, scores]: how often each counts
         pairs = up.sum(axis=1) * down.sum(axis=1)
         both = pairs > 0
         won = np.einsum("ri,ij,rj->r", up[both], wins, down[both], optimize=True)
-        found = np.concatenate([found, won / pairs[both]])[:ROUNDS]
-    low, high = np.quantile(found, [0.025, 0.975])
+        values = np.concatenate([values, won / pairs[both]])[:ROUNDS]
+    low, high = percentile_interval(values)
     return Estimate(float(wins.mean()), float(low), float(high), len(above) + len(below))
-
-
-def share(hits: int, n: int) -> Estimate:
-    """`hits` of `n` with Wilson's 95% interval. Raises ValueError for n = 0."""
-    if not 0 <= hits <= n or n == 0:
-        raise ValueError(f"{hits} of {n}: expected 0 <= hits <= n and n > 0")
-    p = hits / n
-    middle = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    half = Z95 / (1 + Z95**2 / n) * np.sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
-    return Estimate(p, max(0.0, float(middle - half)), min(1.0, float(middle + half)), n)
 
 
 def _wins(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -9,16 +9,15 @@ rate, or the path alone. A kept clip that cannot be read any more is a row of `s
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import soundfile as sf
 
 from ...audio.decode import read_windows
+from ...audio.encode import encode
 from ...audio.sound import Sound
 from ...pipeline.audio_pass import BLOCK, check_unchanged
 from ...pipeline.dataset import Dataset
@@ -160,9 +159,7 @@ class ExportJob:
 
 def flac(sound: Sound) -> bytes:
     """A sound as 16-bit FLAC; samples beyond full scale are clipped, as any 16-bit player does."""
-    buffer = io.BytesIO()
-    sf.write(buffer, sound.samples.T, sound.rate_hz, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
+    return encode(sound.samples, sound.rate_hz, format="FLAC", subtype="PCM_16")
 
 
 def _shard(row: dict[str, Any], audio: dict[str, Any]) -> Shard:

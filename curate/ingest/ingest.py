@@ -25,10 +25,11 @@ import pyarrow as pa
 
 from ...audio.probe import AudioInfo, probe
 from ...audio.sources import Entry, entries
-from ...pipeline.dataset import Dataset, hash_file
+from ...pipeline.dataset import Dataset
 from ...pipeline.job import Output, Unit, error_columns, output
 from ...pipeline.views import create_view, one_row, open_duckdb, stream
 from ...schemas.errors import AudioError, UnreadableAudio
+from ...schemas.hashing import hash_file
 from ...schemas.tables import Clip, File
 from ..config import IngestConfig
 from .source_captions import source_captions_of

@@ -7,21 +7,21 @@ the driver only as far as its name and its weights' digest are needed for the fi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ...audio.sound import Sound
-from ...models.ref import pick_device, resolve
+from ...models.lazy import LazyModel
 from ...pipeline.audio_pass import Answer, ListenJob
 from ...pipeline.dataset import Dataset
 from ...pipeline.job import Output, output
 from ...schemas.errors import AudioError, ModelError
-from ...schemas.plugins import kinds
 from ...schemas.tables import Clap, Music, Pmos, Signal, Tags
 from ..config import ModelsConfig, ScoreConfig
+from ..roles import kinds_of
 
 TOP_TAGS = 20
 
@@ -32,35 +32,26 @@ class _ModelListener:
     writes: ClassVar[type]
     version: ClassVar[int]
 
+    role: ClassVar[str]
+
     def __init__(self, ref: str, device: str = "cpu") -> None:
-        self._ref, self._device = ref, device
+        self._lazy = LazyModel(ref, partial(kinds_of, self.role), device)
 
-    @cached_property
+    @property
     def model(self) -> Any:
-        return resolve(self._ref, self._kinds(), device=pick_device(self._device))
-
-    def _kinds(self) -> Mapping[str, Callable[..., Any]]:
-        raise NotImplementedError
-
-    @cached_property
-    def _named(self) -> tuple[str, str]:
-        """Name and digest, without loading more than they need."""
-        model = resolve(self._ref, self._kinds())
-        return str(model.model_id), str(model.digest)
+        """The model, opened at first use."""
+        return self._lazy.opened
 
     @property
     def model_id(self) -> str:
-        return self._named[0]
+        return self._lazy.identity[0]
 
     @property
     def weights(self) -> str:
-        return self._named[1]
+        return self._lazy.identity[1]
 
     def open(self) -> None:
-        self.model.load()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "model"}
+        self._lazy.load()
 
 
 class PmosListener(_ModelListener):
@@ -68,11 +59,7 @@ class PmosListener(_ModelListener):
 
     writes = Pmos
     version = 1
-
-    def _kinds(self) -> Mapping[str, Callable[..., Any]]:
-        from ...models.pmos.base import KINDS
-
-        return kinds("pmos", KINDS)
+    role = "pmos"
 
     def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         return [_number("pmos", s, "a p-MOS") for s in self.model.score(sounds)]
@@ -83,11 +70,7 @@ class ClapListener(_ModelListener):
 
     writes = Clap
     version = 1
-
-    def _kinds(self) -> Mapping[str, Callable[..., Any]]:
-        from ...models.clap.kinds import MATCHERS
-
-        return kinds("match", MATCHERS)
+    role = "match"
 
     def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         vectors = self.model.embed_audio(sounds).astype(np.float16)
@@ -102,11 +85,7 @@ class TagsListener(_ModelListener):
 
     writes = Tags
     version = 1
-
-    def _kinds(self) -> Mapping[str, Callable[..., Any]]:
-        from ...models.tags.tagger import TAGGERS
-
-        return kinds("tagger", TAGGERS)
+    role = "tagger"
 
     def extract(self, sounds: Sequence[Sound]) -> Sequence[Answer]:
         return [self._top(p) for p in self.model.probabilities(sounds)]

@@ -7,6 +7,7 @@ names and captions are escaped. `report.json` holds every number that the page s
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from markupsafe import Markup
 
 from ...pipeline.dataset import Dataset, write_atomically
 from ...reports.charts import histogram
+from ...reports.page import render_page, write_page
 from ...schemas.errors import AudioError
 from .audio import data_uri
 from .numbers import STATION_OF, Numbers, numbers
 
-TEMPLATE = "template.html.j2"
+TEMPLATE = Path(__file__).with_name("template.html.j2")
 
 
 def build_report(dataset: Path) -> tuple[Path, Path]:
@@ -31,22 +33,13 @@ def build_report(dataset: Path) -> tuple[Path, Path]:
     html, data = dataset / "report.html", dataset / "report.json"
     text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(data, text.encode("utf-8"))
-    write_atomically(html, render(found).encode("utf-8"))
+    write_page(html, render(found))
     return html, data
 
 
 def render(found: Numbers) -> str:
     """The page of these numbers; reads the audio of the clips that can be played."""
-    import jinja2
-
-    page = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "count": lambda n: "–" if n is None else f"{n:,}".replace(",", "\u202f"),
         "hours": _hours,
         "place": _place,
@@ -56,14 +49,17 @@ def render(found: Numbers) -> str:
     names: dict[str, str] = {}
     for model in found["models"]:
         names.setdefault(model["role"], model["model"])
-    return page.get_template(TEMPLATE).render(
+    values = {
         **found,
-        named=names,
-        station_of=STATION_OF,
-        pmos_chart=_pmos_chart(found["pmos"]),
-        similarity_chart=_similarity_chart(found["similarity"]),
-        played={end: [_played(clip) for clip in found["clips"][end]] for end in ("best", "worst")},
-    )
+        "named": names,
+        "station_of": STATION_OF,
+        "pmos_chart": _pmos_chart(found["pmos"]),
+        "similarity_chart": _similarity_chart(found["similarity"]),
+        "played": {
+            end: [_played(clip) for clip in found["clips"][end]] for end in ("best", "worst")
+        },
+    }
+    return render_page(TEMPLATE, values, filters)
 
 
 def _pmos_chart(pmos: Numbers | None) -> str | None:

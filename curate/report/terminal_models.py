@@ -13,19 +13,6 @@ from rich.table import Table
 from ...models.fetch import registry
 from ...schemas.errors import WeightsMissing
 
-PLACES = {  # what stands behind a kind
-    "qama": "@FILE or FOLDER",
-    "wav2vec2": "@FOLDER",
-    "audiobox": "@FOLDER",
-    "clap": "@FOLDER",
-    "laion": "@FILE",
-    "vllm": "@FOLDER or NAME",
-    "vllm-audio": "@FOLDER or NAME",
-    "openai": "@URL#MODEL",
-    "openai-audio": "@URL#MODEL",
-    "column": "@NAME",
-}
-
 
 def print_models(console: Console) -> None:
     """Every known model, and whether its weights are here."""
@@ -41,23 +28,14 @@ def print_models(console: Console) -> None:
 
 def print_kinds(console: Console) -> None:
     """What can be asked for in every role, and the profiles that choose for all."""
-    from ...models.clap.kinds import MATCHERS
-    from ...models.llm.kinds import LLMS
-    from ...models.pmos.base import KINDS
     from ...models.profile import profiles
-    from ...models.tags.tagger import TAGGERS
-    from ..captions.captioners import KINDS as CAPTIONERS
+    from ...models.ref import kinds_help
+    from ..roles import ROLES, kinds_of
 
-    table = Table("role", "kinds", box=box.SIMPLE_HEAD)
-    roles = {
-        "pmos": KINDS,
-        "match": MATCHERS,
-        "tagger": TAGGERS,
-        "captioner": CAPTIONERS,
-        "llm": LLMS,
-    }
-    for role, kinds in roles.items():
-        table.add_row(role, ", ".join(k + PLACES.get(k, "") for k in kinds))
+    table = Table("role", "kind", "what it is", box=box.SIMPLE_HEAD)
+    for role in ROLES:
+        for number, (usage, sentence) in enumerate(kinds_help(kinds_of(role))):
+            table.add_row("" if number else role, usage, sentence)
     console.print(table)
     names = " or ".join(f"--config {name}" for name in profiles())
     console.print(

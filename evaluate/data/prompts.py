@@ -51,16 +51,16 @@ def read_prompts(path: Path) -> PromptFile:
     if not rows:
         raise ConfigError(f"{path} holds no rows")
     kind = _kind(set(rows[0]))
-    made: dict[str, Prompt] = {}
+    prompts: dict[str, Prompt] = {}
     for number, row in enumerate(rows, 1):
         try:
             prompt = READERS[kind](row)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"{path}, row {number}: {error!r} in {str(row)[:200]}") from error
-        if prompt.id in made:
+        if prompt.id in prompts:
             raise ConfigError(f"{path}, row {number}: the id {prompt.id!r} stands there twice")
-        made[prompt.id] = prompt
-    return PromptFile(str(path), kind, tuple(made.values()))
+        prompts[prompt.id] = prompt
+    return PromptFile(str(path), kind, tuple(prompts.values()))
 
 
 def _kind(columns: set[str]) -> str:

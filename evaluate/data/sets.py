@@ -3,10 +3,10 @@
 A set is a folder of audio, Parquet shards with an `audio` column (a file or a folder of them, as
 `qamdt-curate export` writes), a manifest (jsonl, csv, tsv, parquet), or a .txt file of paths. Ids
 pair sets: of a folder, the path under it without the suffix; of shards, `id` or `clip_id`; of a
-list, its `id`, else the file's name without the suffix. Two clips of one id cannot be told apart:
+list, its `id`, else the file's name without the suffix. Two clips of one id are ambiguous:
 the later one is a problem, never a silent choice.
 
-Content names a clip in the cache: the hash of the file's bytes and of the stretch that is heard.
+Content names a clip in the cache: the hash of the file's bytes and of the stretch that is used.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ...audio.sources import AUDIO, MANIFESTS, entries
-from ...pipeline.dataset import hash_file
 from ...schemas.errors import ConfigError
+from ...schemas.hashing import hash_file
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Item:
     """One clip of a set.
 
     path: the file, or the shard it lies in. row: its row in the shard, else None.
-    start_s, duration_s: the stretch that is heard; None is from the start, to the end.
+    start_s, duration_s: the stretch that is used; None is from the start, to the end.
     content: the hash that names it in the cache; of a shard's row, until then, that of its bytes.
     stamp: size and modification time (ns) of the file when it was hashed.
-    problem: why it cannot be heard, as 'Type: message'.
+    problem: why it cannot be read, as 'Type: message'.
     """
 
     id: str
@@ -66,25 +66,25 @@ class ClipSet:
     @property
     def digest(self) -> str:
         """16 hex digits over ids and contents: the set, whatever it is called and ordered."""
-        whole = "\n".join(f"{item.id}/{item.content}" for item in self.good)
-        return hashlib.sha256(whole.encode()).hexdigest()[:16]
+        text = "\n".join(f"{item.id}/{item.content}" for item in self.good)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def open_set(source: Path, limit: int | None = None, seconds: float | None = None) -> ClipSet:
     """The clips of a set, their contents hashed.
 
-    limit: the first so many in order of id. seconds: hear at most so much of each clip's start.
+    limit: the first so many in order of id. seconds: use at most so much of each clip's start.
     Raises ConfigError where `source` is no set, or holds no clip.
     """
     ignored: Counter[str] = Counter()
-    found = _distinct(sorted(_items(source, ignored), key=lambda item: (item.id, item.path)))
-    found = found[:limit]
+    items = _distinct(sorted(_items(source, ignored), key=lambda item: (item.id, item.path)))
+    items = items[:limit]
     if seconds is not None:
-        found = [replace(i, duration_s=min(seconds, i.duration_s or seconds)) for i in found]
-    if not found:
+        items = [replace(i, duration_s=min(seconds, i.duration_s or seconds)) for i in items]
+    if not items:
         raise ConfigError(f"{source} holds no clip: give a folder of audio, shards or a list")
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        named = tuple(pool.map(_with_content, found))
+        named = tuple(pool.map(_with_content, items))
     return ClipSet(str(source), named, ignored)
 
 
@@ -162,14 +162,14 @@ def _shard_item(shard: Path, number: int, row: dict[str, Any]) -> Item:
 def _distinct(items: Sequence[Item]) -> list[Item]:
     """The items, the second and later of an id marked as a problem and renamed by its path."""
     seen: dict[str, str] = {}
-    made = []
+    distinct = []
     for item in items:
         first = seen.setdefault(item.id, item.path)
         if first is not item.path and item.problem is None:
-            said = f"DuplicateId: {item.path} has the id {item.id!r} of {first}"
-            item = replace(item, id=item.path, problem=said)
-        made.append(item)
-    return made
+            problem = f"DuplicateId: {item.path} has the id {item.id!r} of {first}"
+            item = replace(item, id=item.path, problem=problem)
+        distinct.append(item)
+    return distinct
 
 
 def _with_content(item: Item) -> Item:
@@ -177,10 +177,10 @@ def _with_content(item: Item) -> Item:
         return item
     try:
         stamp = stamp_of(item.path)
-        whole = item.content or hash_file(item.path)
+        raw = item.content or hash_file(item.path)
     except OSError as error:
         return replace(item, problem=f"UnreadableAudio: {item.path}: {error.strerror}")
-    stretch = f"{whole}/{item.start_s or 0.0!r}/{item.duration_s!r}"
+    stretch = f"{raw}/{item.start_s or 0.0!r}/{item.duration_s!r}"
     content = hashlib.sha256(stretch.encode()).hexdigest()[:32]
     return replace(item, content=content, stamp=stamp)
 
@@ -194,11 +194,11 @@ def stamp_of(path: str) -> tuple[int, int]:
 def shard_bytes(path: str, row: int) -> bytes:
     """The audio bytes of one row of a shard, by reading the row group it lies in."""
     group, inside = _row_group(path, row)
-    found: dict[str, Any] = _audio_of_group(path, group)[inside].as_py()
-    return bytes(found["bytes"])
+    audio: dict[str, Any] = _audio_of_group(path, group)[inside].as_py()
+    return bytes(audio["bytes"])
 
 
-@lru_cache(maxsize=1)  # rows of one group are asked for one after another
+@lru_cache(maxsize=1)  # rows of one group are read one after another
 def _audio_of_group(path: str, group: int) -> Any:
     return pq.ParquetFile(path).read_row_group(group, columns=["audio"]).column("audio")
 

@@ -1,8 +1,8 @@
-"""The cache of what models heard: tables of the store, keyed by content, read back as arrays.
+"""The feature cache: embeddings, logits and scores in tables keyed by content, read back as arrays.
 
 A cache folder is a dataset folder (`pipeline/dataset.py`): one table per kind of model, one state of
-it per model, weights and way of listening. A row's clip_id is the hash of the file's bytes and of
-the stretch that was heard, so a changed file is another clip and a renamed one is the same.
+it per model, weights and front end. A row's clip_id is the hash of the file's bytes and of the
+stretch that was used, so a changed file is another clip and a renamed one is the same.
 Embeddings are stored as float32 and summed as float64.
 """
 
@@ -23,8 +23,8 @@ from ...schemas.tables import ModelRow, Pmos, Signal
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heard(ModelRow):
-    """What one embedder heard in one clip, or made of one text."""
+class EmbeddingRow(ModelRow):
+    """The embedding of one clip, or of one text, by one model."""
 
     COMPRESSION: ClassVar[dict[str, Any]] = {"embedding": "NONE"}
 
@@ -34,37 +34,42 @@ class Heard(ModelRow):
 
 
 @table("heard_tagger", 1)
-class TaggerFeatures(Heard):
+class TaggerFeatures(EmbeddingRow):
     """By the tagger."""
 
 
 @table("heard_match", 1)
-class MatchFeatures(Heard):
+class MatchFeatures(EmbeddingRow):
     """By an audio-text model."""
 
 
 @table("heard_vggish", 1)
-class VggishFeatures(Heard):
+class VggishFeatures(EmbeddingRow):
     """By VGGish."""
 
 
 @table("heard_panns", 1)
-class PannsFeatures(Heard):
+class PannsFeatures(EmbeddingRow):
     """By PANNs."""
 
 
 @table("heard_wav2vec2", 1)
-class Wav2Vec2Features(Heard):
+class Wav2Vec2Features(EmbeddingRow):
     """By wav2vec 2.0 or its kin."""
 
 
+@table("embedder", 1)
+class PluginFeatures(EmbeddingRow):
+    """By an embedder from outside the package; model, weights and front end tell them apart."""
+
+
 @table("read_texts", 1)
-class ReadText(Heard):
-    """Texts as an audio-text model reads them; clip_id is the hash of the text."""
+class TextFeatures(EmbeddingRow):
+    """Of texts, by an audio-text model; clip_id is the hash of the text."""
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class CachedFeatures:
     """A row read back. error: None, or why there is nothing, as 'Type: message'.
 
     rows: float32 [rows, D]. logits: float32 [C] or None. values: columns of p-MOS and signal.
@@ -85,27 +90,27 @@ def done_ids(cache: Dataset, output: Output) -> set[str]:
     return set(column.to_pylist())
 
 
-def read_back(cache: Dataset, output: Output, ids: Sequence[str]) -> dict[str, Found]:
+def read_back(cache: Dataset, output: Output, ids: Sequence[str]) -> dict[str, CachedFeatures]:
     """The rows of some clips in a state of a table, by clip id."""
     parts = cache.parts(output.table, output.fingerprint)
     if not parts:
         return {}
     wanted = pc.field("clip_id").isin(sorted(set(ids)))
-    found = pd.dataset(parts).to_table(filter=wanted)
-    return {row["clip_id"]: _found(row) for row in found.to_pylist()}
+    rows = pd.dataset(parts).to_table(filter=wanted).to_pylist()
+    return {row["clip_id"]: _features_of(row) for row in rows}
 
 
-def _found(row: dict[str, Any]) -> Found:
+def _features_of(row: dict[str, Any]) -> CachedFeatures:
     if row["status"] != "ok":
-        return Found(error=f"{row['error_type']}: {row['error_message']}")
+        return CachedFeatures(error=f"{row['error_type']}: {row['error_message']}")
     if "embedding" not in row:
-        return Found(values=row)
+        return CachedFeatures(values=row)
     rows = np.frombuffer(row["embedding"], np.float32).reshape(row["rows"], -1)
     logits = None if row["logits"] is None else np.frombuffer(row["logits"], np.float32)
-    return Found(rows=rows, logits=logits)
+    return CachedFeatures(rows=rows, logits=logits)
 
 
 TABLES: tuple[type, ...] = (
-    TaggerFeatures, MatchFeatures, VggishFeatures, PannsFeatures, Wav2Vec2Features, ReadText, Pmos,
-    Signal,
+    TaggerFeatures, MatchFeatures, VggishFeatures, PannsFeatures, Wav2Vec2Features, PluginFeatures,
+    TextFeatures, Pmos, Signal,
 )  # fmt: skip

@@ -1,7 +1,8 @@
-"""The jobs of an evaluation: clips that are heard, texts that are read, into the cache.
+"""The jobs of an evaluation: features of clips and of texts, into the cache.
 
-What is in the cache is not heard again; what was heard before a run was stopped is in the cache.
-One decode serves all ears. The runner (`pipeline/runner.py`) works in this process or on Ray.
+What is in the cache is not computed again; what was computed before a run was stopped is in the
+cache. One decode serves all extractors (`pipeline/audio_pass.py`); the runner
+(`pipeline/runner.py`) works in this process or on Ray.
 """
 
 from __future__ import annotations
@@ -11,103 +12,81 @@ import itertools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from typing import Any
 
 from ...audio.decode import decode_window
 from ...audio.probe import probe
 from ...audio.sound import Sound
-from ...models.ref import pick_device, resolve
+from ...models.lazy import LazyModel
+from ...models.ref import pick_device
+from ...pipeline.audio_pass import Answer, AudioPass, as_row
 from ...pipeline.dataset import Dataset, fingerprint
-from ...pipeline.job import Output, Unit, error_columns
+from ...pipeline.job import Output, Unit
 from ...schemas.errors import AudioError, FileChanged
 from ..data.sets import Item, shard_bytes, stamp_of
-from .cache import ReadText, done_ids
-from .extractors import Answer, Extractor, extract_all, output_of
+from .cache import TextFeatures, done_ids
+from .embedders import matcher_kinds
+from .extractors import Extractor, output_of
 
-TEXTS_AT_ONCE = 16
+TEXTS_A_UNIT = 16
 
 
 @dataclass
-class ExtractJob:
-    """A Job: hears every clip that some ear has not heard. batch: clips in a unit."""
+class ExtractJob(AudioPass):
+    """A Job: every clip that some extractor has no row of, each content once.
+
+    batch: clips in a unit.
+    """
 
     cache: Dataset
-    extractors: tuple[Extractor, ...]
+    listeners: tuple[Extractor, ...]
     items: tuple[Item, ...]
     batch: int = 8
-    name: str = "hear"
+    name: str = "extract"
     outputs: tuple[Output, ...] = ()
     pending: list[dict[str, Any]] = field(default_factory=list)
     needed: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        self.outputs = tuple(output_of(extractor) for extractor in self.extractors)
+        self.outputs = tuple(output_of(extractor) for extractor in self.listeners)
         done = [done_ids(self.cache, out) for out in self.outputs]
         seen: set[str] = set()
         for item in sorted(self.items, key=lambda i: (i.path, i.row or 0, i.start_s or 0.0)):
-            due = [k for k, ids in enumerate(done) if item.content not in ids]
-            if due and item.content not in seen:
+            due = {f"pending_{k}": item.content not in ids for k, ids in enumerate(done)}
+            if any(due.values()) and item.content not in seen:
                 seen.add(item.content)
-                self.pending.append({**asdict(item), "clip_id": item.content, "due": due})
-        self.needed = tuple(sorted({k for row in self.pending for k in row["due"]}))
+                self.pending.append({**asdict(item), "clip_id": item.content, **due})
+        self.needed = tuple(
+            k for k in range(len(done)) if any(row[f"pending_{k}"] for row in self.pending)
+        )
 
     def total(self) -> int:
         return len(self.pending)
 
     def units(self) -> Iterator[Unit]:
-        rows = iter(self.pending)
-        while block := tuple(itertools.islice(rows, self.batch)):
-            yield Unit(block)
+        yield from units_of(self.pending, self.batch)
+
+    @property
+    def together(self) -> bool:
+        return any(pick_device(extractor.device) == "cuda" for extractor in self.listeners)
 
     def open(self) -> None:
         for number in self.needed:
-            model = self.extractors[number].model
-            if model is not None:
-                model.load()
+            self.listeners[number].open()
 
-    def run(self, units: Sequence[Unit]) -> dict[type, list[Any]]:
-        made: dict[type, list[Any]] = {extractor.writes: [] for extractor in self.extractors}
-        for unit in units:
-            heard = [_decoded(row) for row in unit.rows]
-            for number, extractor in enumerate(self.extractors):
-                due = [k for k, row in enumerate(unit.rows) if number in row["due"]]
-                sounds = [s for k in due if isinstance(s := heard[k], Sound)]
-                answers = iter(extract_all(extractor, sounds, self._together))
-                for k in due:
-                    sound = heard[k]
-                    answer = sound if isinstance(sound, Exception) else next(answers)
-                    made[extractor.writes].append(_row(extractor, unit.rows[k]["clip_id"], answer))
-        return made
-
-    def give_up(self, unit: Unit, error: Exception) -> dict[type, list[Any]]:
-        return {
-            extractor.writes: [
-                _row(extractor, row["clip_id"], error) for row in unit.rows if number in row["due"]
-            ]
-            for number, extractor in enumerate(self.extractors)
-        }
-
-    @cached_property
-    def _together(self) -> bool:
-        return any(
-            pick_device(getattr(extractor, "device", "cpu")) == "cuda"
-            for extractor in self.extractors
-        )
+    def decode(self, unit: Unit) -> Sequence[Sound | AudioError]:
+        return [_decoded(row) for row in unit.rows]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Workers need ears and outputs; the plan stays with the driver."""
+        """Workers need extractors and outputs; the plan stays with the driver."""
         return {**self.__dict__, "items": (), "pending": []}
 
 
-def _row(extractor: Extractor, clip_id: str, answer: Answer) -> Any:
-    return _filled(extractor.writes, clip_id, extractor.named, answer)
-
-
-def _filled(cls: type, clip_id: str, model: Any, answer: Answer) -> Any:
-    about = {"model_id": model.model_id, "weights": model.digest} if model is not None else {}
-    told = error_columns(answer) if isinstance(answer, Exception) else answer
-    return cls(clip_id=clip_id, **about, **told)
+def units_of(rows: Sequence[dict[str, Any]], size: int) -> Iterator[Unit]:
+    """Rows of a plan in units of `size`."""
+    left = iter(rows)
+    while block := tuple(itertools.islice(left, size)):
+        yield Unit(block)
 
 
 def _decoded(row: dict[str, Any]) -> Sound | AudioError:
@@ -142,22 +121,20 @@ def sound_of(path: str, start_s: float | None, duration_s: float | None, name: s
 
 
 @dataclass
-class ReadJob:
-    """A Job: reads every text that the audio-text model has not read. A blank text is zeros."""
+class TextJob:
+    """A Job: the embedding of every text that has none yet. A blank text is zeros."""
 
     cache: Dataset
-    ref: str
+    model: LazyModel
     texts: tuple[str, ...]
-    device: str = "cpu"
-    name: str = "read"
+    name: str = "texts"
     outputs: tuple[Output, ...] = ()
     pending: list[dict[str, Any]] = field(default_factory=list)
+    writes: type = TextFeatures
 
     def __post_init__(self) -> None:
-        digest, about = fingerprint(
-            "read_texts", 1, {}, {}, self.named.model_id, self.named.digest
-        )  # fmt: skip
-        self.outputs = (Output(ReadText, digest, about),)
+        digest, about = fingerprint("read_texts", 1, {}, {}, self.model_id, self.weights)
+        self.outputs = (Output(TextFeatures, digest, about),)
         done = done_ids(self.cache, self.outputs[0])
         self.pending = [
             {"clip_id": name, "text": text}
@@ -165,46 +142,41 @@ class ReadJob:
             if (name := text_id(text)) not in done
         ]
 
-    @cached_property
-    def named(self) -> Any:
-        from ...models.clap.kinds import MATCHERS
+    @property
+    def model_id(self) -> str:
+        return self.model.identity[0]
 
-        return resolve(self.ref, MATCHERS)
-
-    @cached_property
-    def model(self) -> Any:
-        from ...models.clap.kinds import MATCHERS
-
-        return resolve(self.ref, MATCHERS, device=pick_device(self.device))
+    @property
+    def weights(self) -> str:
+        return self.model.identity[1]
 
     def total(self) -> int:
         return len(self.pending)
 
     def units(self) -> Iterator[Unit]:
-        rows = iter(self.pending)
-        while block := tuple(itertools.islice(rows, TEXTS_AT_ONCE)):
-            yield Unit(block)
+        yield from units_of(self.pending, TEXTS_A_UNIT)
 
     def open(self) -> None:
-        _ = self.model
+        _ = self.model.opened
 
     def run(self, units: Sequence[Unit]) -> dict[type, list[Any]]:
         rows = [row for unit in units for row in unit.rows]
-        return {ReadText: [_filled(ReadText, r["clip_id"], self.named, self._one(r)) for r in rows]}
+        return {TextFeatures: [as_row(self, r["clip_id"], self._embed(r["text"])) for r in rows]}
 
-    def _one(self, row: dict[str, Any]) -> Answer:
-        (vector,) = self.model.embed_text([row["text"]])  # alone: padding would change its bits
+    def _embed(self, text: str) -> Answer:
+        (vector,) = self.model.opened.embed_text([text])  # alone: padding would change its bits
         return {"rows": 1, "embedding": vector.astype("float32").tobytes(), "logits": None}
 
     def give_up(self, unit: Unit, error: Exception) -> dict[type, list[Any]]:
-        rows = [_filled(ReadText, row["clip_id"], self.named, error) for row in unit.rows]
-        return {ReadText: rows}
+        return {TextFeatures: [as_row(self, row["clip_id"], error) for row in unit.rows]}
 
     def __getstate__(self) -> dict[str, Any]:
-        left_out = ("named", "model", "pending", "texts")
-        return {k: v for k, v in self.__dict__.items() if k not in left_out} | {
-            "texts": (), "pending": [],
-        }  # fmt: skip
+        return {**self.__dict__, "texts": (), "pending": []}
+
+
+def text_job(cache: Dataset, ref: str, texts: Sequence[str], device: str = "cpu") -> TextJob:
+    """The job for these texts and the audio-text model that `ref` names."""
+    return TextJob(cache, LazyModel(ref, matcher_kinds, device), tuple(texts))
 
 
 def text_id(text: str) -> str:

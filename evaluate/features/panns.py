@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from ...audio.sound import Sound
-from ...models.pmos.windows import sha256_of
 from ...models.ref import require_path
 from ...schemas.errors import ModelError, WeightsMissing
+from ...schemas.hashing import hash_weights
 from .vggish import load_tensors
-from .windows import Embedded, one_row, wave_of
+from .windows import Embedding, one_row, wave_of
 
 BLOCKS = (1, 2, 3, 4, 5, 6)
 MELS, LOW_HZ = 64, 50.0
@@ -49,10 +49,10 @@ class PannsEmbedder:
             )
         self.rate_hz, classes = _about(self._file)
         self.model_id = f"panns-cnn14:{self._file.stem}"
-        self.digest = sha256_of([self._file])[:16]
+        self.digest = hash_weights([self._file])[:16]
         self.classes = tuple(f"audioset {k}" for k in range(classes))
         self._device, self._style = device, style
-        self.listens: dict[str, Any] = {
+        self.front_end: dict[str, Any] = {
             "rate_hz": self.rate_hz,
             "mono": "first channel less its mean" if style == "audioldm" else "mean of channels",
             "window": "whole clip, zeros up to 32000 samples",
@@ -72,10 +72,10 @@ class PannsEmbedder:
     def _tensors(self) -> dict[str, Any]:
         return load_tensors(self._file, tensor_names(), "panns", self._device)
 
-    def embed(self, sounds: Sequence[Sound]) -> list[Embedded]:
+    def embed(self, sounds: Sequence[Sound]) -> list[Embedding]:
         return [self._one(sound) for sound in sounds]
 
-    def _one(self, sound: Sound) -> Embedded:
+    def _one(self, sound: Sound) -> Embedding:
         import torch
         import torch.nn.functional as F
 
@@ -93,7 +93,7 @@ class PannsEmbedder:
             x = x.amax(2) + x.mean(2)
             hidden = F.relu(F.linear(x, t["fc1.weight"], t["fc1.bias"]))
             logits = F.linear(hidden, t["fc_audioset.weight"], t["fc_audioset.bias"])
-            return Embedded(
+            return Embedding(
                 one_row(hidden[0].float().cpu().numpy()), logits[0].float().cpu().numpy()
             )
 

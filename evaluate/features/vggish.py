@@ -1,6 +1,6 @@
 """VGGish from a converted checkpoint, for FAD as Kilgour et al. and AudioLDM's evaluation made it.
 
-The network (Hershey et al. 2017, arXiv 1609.09430; the sizes are those of its released form) hears
+The network (Hershey et al. 2017, arXiv 1609.09430; the sizes are those of its released form) takes
 .96 s: 96 frames of 64 log-mel bands; six convolutions, three dense layers, 128 numbers, without the
 last ReLU and without PCA. `vggish@FILE` reads a safetensors file with the tensors
 
@@ -24,10 +24,10 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...models.fetch.pretrained import read_safetensors
-from ...models.pmos.windows import sha256_of
 from ...models.ref import require_path
 from ...schemas.errors import EndOfAudio, ModelError, WeightsMissing
-from .windows import Embedded, wave_of
+from ...schemas.hashing import hash_weights
+from .windows import Embedding, wave_of
 
 RATE_HZ = 16000
 WINDOW, HOP, FFT = 400, 160, 512
@@ -53,10 +53,10 @@ class VggishEmbedder:
                 "vggish.pth FILE`"
             )
         self.model_id = f"vggish:{self._file.stem}"
-        self.digest = sha256_of([self._file])[:16]
+        self.digest = hash_weights([self._file])[:16]
         self._device, self._style = device, style
         google = style == "musicgen"
-        self.listens: dict[str, Any] = {
+        self.front_end: dict[str, Any] = {
             "rate_hz": RATE_HZ,
             "mono": "first channel less its mean" if style == "audioldm" else "mean of channels",
             "window": "1 s every .5 s" if google else "0.96 s, no overlap",
@@ -76,8 +76,8 @@ class VggishEmbedder:
     def _tensors(self) -> dict[str, Any]:
         return load_tensors(self._file, tensor_names(), "vggish", self._device)
 
-    def embed(self, sounds: Sequence[Sound]) -> list[Embedded]:
-        return [Embedded(self._one(sound), None) for sound in sounds]
+    def embed(self, sounds: Sequence[Sound]) -> list[Embedding]:
+        return [Embedding(self._one(sound), None) for sound in sounds]
 
     def _one(self, sound: Sound) -> np.ndarray:
         wave = wave_of(sound, RATE_HZ, first_channel=self._style == "audioldm")
@@ -85,25 +85,25 @@ class VggishEmbedder:
             wave = wave / max(float(wave.max()), 0.1)
             starts = range(0, len(wave) - RATE_HZ + 1, RATE_HZ // 2)
             parts = [examples(wave[start : start + RATE_HZ]) for start in starts]
-            heard = np.concatenate([np.zeros((0, FRAMES, MELS), np.float32), *parts])
+            batch = np.concatenate([np.zeros((0, FRAMES, MELS), np.float32), *parts])
         else:
-            heard = examples(wave)
-        if len(heard) == 0:
+            batch = examples(wave)
+        if len(batch) == 0:
             raise EndOfAudio(
                 f"{sound.name or 'a sound'}: {sound.duration_s:.2f} s are less than one window of "
                 "VGGish"
             )
         return np.concatenate(
-            [self._forward(heard[at : at + AT_ONCE]) for at in range(0, len(heard), AT_ONCE)]
+            [self._forward(batch[at : at + AT_ONCE]) for at in range(0, len(batch), AT_ONCE)]
         )
 
-    def _forward(self, heard: np.ndarray) -> np.ndarray:
+    def _forward(self, batch: np.ndarray) -> np.ndarray:
         import torch
         import torch.nn.functional as F
 
         t = self._tensors
         with torch.inference_mode():
-            x = torch.from_numpy(heard).to(self._device)[:, None]  # [B, 1, 96, 64]
+            x = torch.from_numpy(batch).to(self._device)[:, None]  # [B, 1, 96, 64]
             for k in CONVOLUTIONS:
                 x = F.relu(
                     F.conv2d(x, t[f"features.{k}.weight"], t[f"features.{k}.bias"], padding=1)
@@ -126,8 +126,8 @@ def examples(wave: np.ndarray) -> np.ndarray:
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
     spectrum = np.abs(np.fft.rfft(frames[:count] * hann, FFT))
     logmel = np.log(spectrum @ mel_bank() + OFFSET)
-    whole = count // FRAMES
-    return logmel[: whole * FRAMES].reshape(whole, FRAMES, MELS).astype(np.float32)
+    n_examples = count // FRAMES
+    return logmel[: n_examples * FRAMES].reshape(n_examples, FRAMES, MELS).astype(np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -21,7 +21,7 @@ from ...models.pmos.wav2vec2 import MASK, Hearing, config_of, weights_of
 from ...models.pmos.windows import equal_windows
 from ...models.ref import require_path
 from ...schemas.errors import ConfigError
-from .windows import Embedded, one_row, wave_of
+from .windows import Embedding, one_row, wave_of
 
 LEAST_SAMPLES = 400  # one frame of the convolutions
 
@@ -43,7 +43,7 @@ class Wav2Vec2Embedder:
         self.model_id = f"wav2vec2:{self._folder.name}#{self._layer}"
         self.digest = folder_digest(self._folder)
         self._device = device
-        self.listens: dict[str, Any] = {
+        self.front_end: dict[str, Any] = {
             "rate_hz": self._processor.rate_hz,
             "mono": "mean of channels",
             "window": "whole clip, equal windows of at most 30 s",
@@ -66,8 +66,8 @@ class Wav2Vec2Embedder:
         )  # fmt: skip
         return model.to(self._device).eval()
 
-    def embed(self, sounds: Sequence[Sound]) -> list[Embedded]:
-        return [Embedded(one_row(self._one(sound)), None) for sound in sounds]
+    def embed(self, sounds: Sequence[Sound]) -> list[Embedding]:
+        return [Embedding(one_row(self._one(sound)), None) for sound in sounds]
 
     def _one(self, sound: Sound) -> np.ndarray:
         import torch
@@ -78,8 +78,8 @@ class Wav2Vec2Embedder:
         total, frames = 0.0, 0
         with torch.inference_mode():
             for window in equal_windows(wave, 30 * rate_hz):
-                heard = torch.from_numpy(self._processor.heard(window))[None].to(self._device)
-                out = self._model(heard, output_hidden_states=True).hidden_states[self._layer][0]
+                inputs = torch.from_numpy(self._processor.heard(window))[None].to(self._device)
+                out = self._model(inputs, output_hidden_states=True).hidden_states[self._layer][0]
                 total = total + out.double().sum(0).cpu().numpy()
                 frames += len(out)
         return np.asarray(total / frames)

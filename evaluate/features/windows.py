@@ -1,4 +1,4 @@
-"""What an embedder answers, and how sounds are brought to what networks of other projects expect."""
+"""What an embedder returns, and how sounds are brought to what networks of other projects expect."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ...schemas.errors import EndOfAudio
 
 
 @dataclass(frozen=True, eq=False)
-class Embedded:
-    """What an embedder heard in one sound: rows float32 [R, D], and class logits float32 [C]."""
+class Embedding:
+    """The embedding of one sound: rows float32 [R, D], and class logits float32 [C] or None."""
 
     rows: np.ndarray
     logits: np.ndarray | None
@@ -26,14 +26,14 @@ def one_row(vector: np.ndarray) -> np.ndarray:
 def wave_of(sound: Sound, rate_hz: int, first_channel: bool = False) -> np.ndarray:
     """A sound as float32 [T] at `rate_hz`: the mean of its channels, or the first one less its mean.
 
-    The latter is what audioldm_eval hears. Raises EndOfAudio for a sound without samples.
+    The latter is what audioldm_eval uses. Raises EndOfAudio for a sound without samples.
     """
     if sound.samples.shape[1] == 0:
         raise EndOfAudio(f"{sound.name or 'a sound'} holds no samples to embed")
     if not first_channel:
         return sound.mono_at(rate_hz)
-    one = sound.once(
+    first = sound.once(
         "first channel", lambda: Sound(sound.samples[:1], sound.rate_hz, name=sound.name)
     )
-    wave = one.mono_at(rate_hz)
+    wave = first.mono_at(rate_hz)
     return np.asarray(wave - wave.mean(dtype=np.float64), np.float32)

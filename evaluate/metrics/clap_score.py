@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .intervals import Mean, mean_of
+from ...reports.statistics import Mean, mean_of
 
 
 @dataclass(frozen=True)

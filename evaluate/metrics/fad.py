@@ -29,10 +29,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...reports.statistics import Z95
 from ...schemas.errors import MetricError
 from .frechet import Gaussian, frechet_distance, gaussian, root_factor
 
-Z95 = 1.959963984540054
 SPLITS = 3  # halvings that the extrapolation averages over
 SEED = 2020
 LEAST_CLIPS = 20
@@ -52,10 +52,10 @@ class Sample:
     def clips(self) -> int:
         return int(self.owner[-1]) + 1 if len(self.owner) else 0
 
-    def part(self, chosen: np.ndarray) -> Sample:
+    def part(self, clips: np.ndarray) -> Sample:
         """The rows of some clips, renumbered in their order."""
         place = np.full(self.clips, -1)
-        place[np.sort(chosen)] = np.arange(len(chosen))
+        place[np.sort(clips)] = np.arange(len(clips))
         kept = place[self.owner] >= 0
         return Sample(self.rows[kept], place[self.owner[kept]])
 
@@ -127,7 +127,7 @@ def _why_no_interval(generated: Sample, reference: Sample | Gaussian) -> str:
 def extrapolated(generated: Sample, reference: Sample | Gaussian) -> float:
     """FAD without its bias to second order in 1/n: may be negative where there is no distance."""
     rng = np.random.default_rng(SEED)
-    whole = corrected(generated, reference)
+    full = corrected(generated, reference)
     halves = []
     for _ in range(SPLITS):
         ours = _halves(generated, rng)
@@ -135,7 +135,7 @@ def extrapolated(generated: Sample, reference: Sample | Gaussian) -> float:
             [reference] * 2 if isinstance(reference, Gaussian) else _halves(reference, rng)
         )
         halves += [corrected(a, b) for a, b in zip(ours, theirs, strict=True)]
-    return (4 * whole - float(np.mean(halves))) / 3
+    return (4 * full - float(np.mean(halves))) / 3
 
 
 def _halves(side: Sample, rng: np.random.Generator) -> list[Sample]:
@@ -148,10 +148,10 @@ def corrected(generated: Sample, reference: Sample | Gaussian) -> float:
     """FAD less the expected second-order term in every side that is a sample."""
     ours = gaussian(generated.rows)
     theirs = reference if isinstance(reference, Gaussian) else gaussian(reference.rows)
-    found = frechet_distance(theirs, ours) - second_order(generated, ours, theirs)
+    distance = frechet_distance(theirs, ours) - second_order(generated, ours, theirs)
     if isinstance(reference, Sample):
-        found -= second_order(reference, theirs, ours)
-    return found
+        distance -= second_order(reference, theirs, ours)
+    return distance
 
 
 def second_order(side: Sample, own: Gaussian, other: Gaussian) -> float:
@@ -251,12 +251,12 @@ def fad_inf(generated: Sample, reference: Gaussian) -> FadInf:
     sizes, values = np.array(points).T
     design = np.stack([np.ones_like(sizes), 1 / sizes], 1)
     normal = np.linalg.inv(design.T @ (sizes[:, None] * design))
-    found = normal @ design.T @ (sizes * values)
-    rest = sizes * (values - design @ found) ** 2
+    intercept, slope = line = normal @ design.T @ (sizes * values)
+    rest = sizes * (values - design @ line) ** 2
     spread = sizes * (values - np.average(values, weights=sizes)) ** 2
     error = np.sqrt(rest.sum() / max(1, len(sizes) - 2) * normal[0, 0])
     r2 = 1 - rest.sum() / spread.sum() if spread.sum() > 0 else 1.0
     return FadInf(
-        float(found[0]), float(found[1]), float(r2), float(error),
+        float(intercept), float(slope), float(r2), float(error),
         tuple(generated.clips // k for k in counts),
     )  # fmt: skip

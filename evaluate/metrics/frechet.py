@@ -92,10 +92,10 @@ def merge(parts: Iterable[Gaussian]) -> Gaussian:
     Chan, Golub & LeVeque 1983 (equation 2.1): no difference of large sums. Raises MetricError for
     no part, or parts of several dimensions.
     """
-    found = list(parts)
-    if not found:
+    statistics = list(parts)
+    if not statistics:
         raise MetricError("no statistics to merge")
-    return functools.reduce(_merge, found)
+    return functools.reduce(_merge, statistics)
 
 
 def _merge(a: Gaussian, b: Gaussian) -> Gaussian:
@@ -116,21 +116,21 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
         raise MetricError(f"statistics of {a.dim} and of {b.dim} dimensions have no distance")
     apart = a.mean - b.mean
     traces = (float(np.trace(a.scatter)) / (a.n - 1)) + (float(np.trace(b.scatter)) / (b.n - 1))
-    found = float(apart @ apart) + traces - 2 * cross_trace(a, b)
-    if found < -ROUNDING * traces:
+    distance = float(apart @ apart) + traces - 2 * cross_trace(a, b)
+    if distance < -ROUNDING * traces:
         raise MetricError(
-            f"the distance came out as {found:.3e} with traces of {traces:.3e}: the statistics "
+            f"the distance came out as {distance:.3e} with traces of {traces:.3e}: the statistics "
             "are not covariances of any rows"
         )
-    return max(found, 0.0)
+    return max(distance, 0.0)
 
 
 def cross_trace(a: Gaussian, b: Gaussian) -> float:
     """tr (C_a C_b)^(1/2)."""
     if a.rows is None and b.rows is None:
-        found = _by_cholesky(a.cov, b.cov)
-        if found is not None:
-            return found
+        trace = _by_cholesky(a.cov, b.cov)
+        if trace is not None:
+            return trace
     import scipy.linalg
 
     return float(scipy.linalg.svdvals(_factor(a) @ _factor(b).T, check_finite=False).sum())

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...reports.statistics import Z95
 from ...schemas.errors import MetricError
-from .fad import Z95
 
 DIRECTIONS = ("ref-gen", "gen-ref")
 ALE_EPS = 1e-6  # audioldm_eval adds it to the generated probabilities alone: KL may be below 0
@@ -43,8 +43,8 @@ def kl_per_clip(
     if eps:
         ours = np.log(np.exp(ours) + eps)
     p, q = (theirs, ours) if direction == "ref-gen" else (ours, theirs)
-    found = (np.exp(p) * (p - q)).sum(1)
-    return found if eps else found.clip(0)
+    kl = (np.exp(p) * (p - q)).sum(1)
+    return kl if eps else kl.clip(0)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...reports.statistics import Z95
 from ...schemas.errors import MetricError
-from .fad import Z95
 
 SCALE = 100.0
 MOST_FOR_MEDIAN = 5000  # reference rows the median is taken of, evenly spread over them
@@ -114,8 +114,8 @@ def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """[n, m], from differences to a common middle, which keeps them exact far from the origin."""
     middle = y.mean(0)
     x, y = x - middle, y - middle
-    found = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * (x @ y.T)
-    return np.maximum(found, 0, out=found)
+    squared = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * (x @ y.T)
+    return np.maximum(squared, 0, out=squared)
 
 
 def poly_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -141,12 +141,12 @@ def kid(
         )
     x, y = np.asarray(generated, np.float64), np.asarray(reference, np.float64)
     rng = np.random.RandomState(seed)
-    found = []
+    values = []
     for _ in range(subsets):
         a = x[rng.choice(len(x), size, replace=False)]
         b = y[rng.choice(len(y), size, replace=False)]
-        found.append(squared_mmd(poly_kernel, a, b))
-    return float(np.mean(found)), float(np.std(found))
+        values.append(squared_mmd(poly_kernel, a, b))
+    return float(np.mean(values)), float(np.std(values))
 
 
 def squared_mmd(kernel: Kernel, x: np.ndarray, y: np.ndarray) -> float:

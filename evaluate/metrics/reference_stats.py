@@ -90,14 +90,14 @@ def _ours(path: Path, held: dict[str, np.ndarray]) -> Stats:
     try:
         sample = None
         n, mean = int(held["n"]), np.asarray(held["mean"], np.float64)
-        found = Gaussian(n, mean, np.asarray(held["scatter"], np.float64))
+        moments = Gaussian(n, mean, np.asarray(held["scatter"], np.float64))
         if "rows" in held:
             sample = Sample(held["rows"].astype(np.float64), held["owner"].astype(np.int64))
-            found = gaussian(sample.rows)
+            moments = gaussian(sample.rows)
         about = json.loads(str(held["about"]))
-        return Stats(found, about, sample, tuple(map(str, held["contents"])), str(path))
+        return Stats(moments, about, sample, tuple(map(str, held["contents"])), str(path))
     except (KeyError, ValueError) as error:
-        raise ConfigError(f"{path} is no whole file of ours: {error!r}") from error
+        raise ConfigError(f"{path} is no complete file of ours: {error!r}") from error
 
 
 def merge_stats(parts: Sequence[Stats]) -> Stats:

@@ -1,4 +1,4 @@
-"""FAD and KAD of what the embedders heard."""
+"""FAD and KAD of the embeddings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..metrics.frechet import Gaussian, gaussian
 from ..metrics.kad import kad
 from ..metrics.reference_stats import UNKNOWN_N
 from .results import LOWER, Measurement
-from .results_builder import ResultsBuilder, listening_of
+from .results_builder import ResultsBuilder, front_end
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Sides:
     ours: Sample
     theirs: Sample | Gaussian
     ids: Sequence[str]
-    told: Mapping[str, Any]
+    protocol: Mapping[str, Any]
 
     def name(self, metric: str) -> str:
         """The metric's name; that of a second embedder says which."""
@@ -44,39 +44,37 @@ class Sides:
         }  # fmt: skip
 
 
-def distances(results: ResultsBuilder, number: int, ref: str) -> None:
+def distances(builder: ResultsBuilder, number: int, ref: str) -> None:
     """FAD and KAD of one embedder."""
-    extractor = results.inputs.extractors[f"embed:{ref}"]
-    pairs = results.inputs.ok(f"embed:{ref}", results.inputs.generated.items)
+    extractor = builder.inputs.extractors[f"embed:{ref}"]
+    pairs = builder.inputs.ok(f"embed:{ref}", builder.inputs.generated.items)
     if len(pairs) < 2:
-        raise MetricError(f"{len(pairs)} clips could be heard by {ref}: needs 2")
-    ours = sample([found.rows for _, found in pairs if found.rows is not None])
-    theirs = _reference(results, f"embed:{ref}", ours.rows.shape[1])
-    sides = Sides(
-        number, ref, ours, theirs, [item.id for item, _ in pairs], listening_of(extractor)
-    )
-    results.vectors |= {
+        raise MetricError(f"{len(pairs)} clips could be embedded by {ref}: needs 2")
+    ours = sample([f.rows for _, f in pairs if f.rows is not None])
+    theirs = _reference(builder, f"embed:{ref}", ours.rows.shape[1])
+    sides = Sides(number, ref, ours, theirs, [item.id for item, _ in pairs], front_end(extractor))
+    builder.vectors |= {
         f"{number}/ids": np.array(sides.ids, dtype=str),
         f"{number}/rows": ours.rows.astype(np.float32),
         f"{number}/owner": ours.owner,
     }
-    if "fad" in results.config.metrics.metrics:
-        _fad(results, sides)
-    if "kad" in results.config.metrics.metrics:
-        results.attempt(sides.name("kad"), lambda: _kad(results, sides))
+    if "fad" in builder.config.metrics.metrics:
+        _fad(builder, sides)
+    if "kad" in builder.config.metrics.metrics:
+        builder.attempt(sides.name("kad"), lambda: _kad(builder, sides))
 
 
-def _reference(results: ResultsBuilder, extractor: str, dim: int) -> Sample | Gaussian:
+def _reference(builder: ResultsBuilder, extractor: str, dim: int) -> Sample | Gaussian:
     """The reference's rows, or its statistics."""
-    inputs = results.inputs
+    inputs = builder.inputs
     if inputs.stats is not None:
-        known = inputs.stats.about
-        wanted = {
-            **listening_of(inputs.extractors[extractor]),
-            "seconds": results.config.metrics.seconds,
+        made_by = inputs.stats.about
+        expected = {
+            **front_end(inputs.extractors[extractor]),
+            "seconds": builder.config.metrics.seconds,
         }
-        if known is not None and known != wanted:
-            raise MetricError(f"the statistics were made by {known}, not by {wanted}")
+        if made_by is not None and made_by != expected:
+            raise MetricError(f"the statistics were made by {made_by}, not by {expected}")
         if inputs.stats.gaussian.dim != dim:
             raise MetricError(
                 f"the statistics have {inputs.stats.gaussian.dim} dimensions, the embedder {dim}"
@@ -86,53 +84,53 @@ def _reference(results: ResultsBuilder, extractor: str, dim: int) -> Sample | Ga
         raise MetricError("there is no reference")
     rows = [f.rows for _, f in inputs.ok(extractor, inputs.reference.items) if f.rows is not None]
     if len(rows) < 2:
-        raise MetricError(f"{len(rows)} clips of the reference could be heard: needs 2")
+        raise MetricError(f"{len(rows)} clips of the reference could be embedded: needs 2")
     return sample(rows)
 
 
-def _fad(results: ResultsBuilder, sides: Sides) -> None:
+def _fad(builder: ResultsBuilder, sides: Sides) -> None:
     ours, theirs = sides.ours, sides.theirs
-    found = fad(ours, theirs)
-    for clip, share in zip(sides.ids, found.influence, strict=True):
-        results.per_clip[clip][sides.name("fad_influence")] = float(share)
-    notes = _fad_notes(found, ours)
-    if results.inputs.stats is not None and results.inputs.stats.about is None:
+    result = fad(ours, theirs)
+    for clip, share in zip(sides.ids, result.influence, strict=True):
+        builder.per_clip[clip][sides.name("fad_influence")] = float(share)
+    notes = _fad_notes(result, ours)
+    if builder.inputs.stats is not None and builder.inputs.stats.about is None:
         notes.append("the reference's statistics do not say what made them: make sure it was this")
-    detail = sides.sizes() | {"fixed_reference": found.fixed_reference}
-    if results.config.metrics.fad_inf:
+    detail = sides.sizes() | {"fixed_reference": result.fixed_reference}
+    if builder.config.metrics.fad_inf:
         reference = theirs if isinstance(theirs, Gaussian) else gaussian(theirs.rows)
-        results.attempt("fad_inf", lambda: detail.update(fad_inf=asdict(fad_inf(ours, reference))))
-    results.add(
+        builder.attempt("fad_inf", lambda: detail.update(fad_inf=asdict(fad_inf(ours, reference))))
+    builder.add(
         Measurement(
-            sides.name("fad"), found.value, ours.clips, LOWER, {}, "", found.unbiased, found.se,
-            found.low, found.high, detail, notes,
+            sides.name("fad"), result.value, ours.clips, LOWER, {}, "", result.unbiased, result.se,
+            result.low, result.high, detail, notes,
         ),
-        {"metric": "fad", **sides.told},
+        {"metric": "fad", **sides.protocol},
     )  # fmt: skip
 
 
-def _kad(results: ResultsBuilder, sides: Sides) -> None:
+def _kad(builder: ResultsBuilder, sides: Sides) -> None:
     ours, theirs = sides.ours, sides.theirs
     if isinstance(theirs, Gaussian):
         raise MetricError("KAD needs the reference's rows, which these statistics do not hold")
-    found = kad(ours.rows, theirs.rows, (ours.owner, theirs.owner))
-    results.vectors[f"{sides.number}/witness"] = found.witness
-    results.vectors[f"{sides.number}/bandwidth"] = np.array(found.bandwidth)
-    detail = sides.sizes() | {"bandwidth": found.bandwidth}
-    results.add(
+    result = kad(ours.rows, theirs.rows, (ours.owner, theirs.owner))
+    builder.vectors[f"{sides.number}/witness"] = result.witness
+    builder.vectors[f"{sides.number}/bandwidth"] = np.array(result.bandwidth)
+    detail = sides.sizes() | {"bandwidth": result.bandwidth}
+    builder.add(
         Measurement(
-            sides.name("kad"), found.value, ours.clips, LOWER, {}, "", None, found.se, found.low,
-            found.high, detail,
+            sides.name("kad"), result.value, ours.clips, LOWER, {}, "", None, result.se, result.low,
+            result.high, detail,
         ),
-        {"metric": "kad", "kernel": "gaussian, median distance of the reference", **sides.told},
+        {"metric": "kad", "kernel": "gaussian, median distance of the reference", **sides.protocol},
     )  # fmt: skip
 
 
-def _fad_notes(found: Fad, ours: Sample) -> list[str]:
-    notes = [found.why] if found.why else []
+def _fad_notes(result: Fad, ours: Sample) -> list[str]:
+    notes = [result.why] if result.why else []
     rows, dim = ours.rows.shape
     if rows <= dim:
         notes.append(f"{rows} rows for {dim} dimensions: the covariance has no full rank")
-    if found.unbiased is not None and found.value > 2 * max(found.unbiased, 0):
+    if result.unbiased is not None and result.value > 2 * max(result.unbiased, 0):
         notes.append("most of the plain value is the bias of its n: compare `unbiased`, or equal n")
     return notes

@@ -11,7 +11,8 @@ from typing import Any
 from ...schemas.settings import to_plain
 from ..config import Config
 from ..data.sets import ClipSet, Item
-from ..features.cache import Found
+from ..features.cache import CachedFeatures
+from .check import check_models
 from .inputs_and_features import Call, Inputs, gather
 from .measure import measure
 from .protocol import PROTOCOLS
@@ -37,8 +38,9 @@ def evaluate(
     from what is there is in `absent`.
     """
     config, call = config or Config(), call or Call()
+    check_models(config)
     inputs = gather(generated, reference, captions, config, call)
-    results = measure(inputs, config)
+    builder = measure(inputs, config)
     protocol = PROTOCOLS[config.metrics.protocol]
     models = config.models
     departures = protocol.departures(models.embedder, models.classifier, models.clap)
@@ -48,8 +50,8 @@ def evaluate(
         system=system or generated.resolve().name,
         protocol=protocol.name,
         deviates=[*protocol.deviates, *departures],
-        numbers=results.numbers,
-        absent=results.absent,
+        numbers=builder.numbers,
+        absent=builder.absent,
         generated=_about(inputs.generated),
         reference=_about_reference(inputs),
         prompts=_about_prompts(inputs),
@@ -59,8 +61,8 @@ def evaluate(
         flagged=[{"id": name, "flags": flags} for name, flags in flagged.items()],
         versions=_versions(),
         config=to_plain(config),
-        clips=_clips(inputs, results, flagged),
-        vectors=results.vectors,
+        clips=_clips(inputs, builder, flagged),
+        vectors=builder.vectors,
     )
 
 
@@ -80,20 +82,20 @@ def _extra(inputs: Inputs, expected: set[str]) -> list[str]:
 
 
 def _unreadable(inputs: Inputs) -> list[dict[str, str]]:
-    """Clips of both sets of which some ear made nothing, with its reason."""
-    made = []
+    """Clips of both sets of which some extractor made nothing, with its reason."""
+    rows = []
     for name, clips in (("generated", inputs.generated), ("reference", inputs.reference)):
         for item in clips.items if clips is not None else ():
             why = _why(inputs, item)
             if why is not None:
-                made.append({"set": name, "id": item.id, "path": item.path, "why": why})
-    return made
+                rows.append({"set": name, "id": item.id, "path": item.path, "why": why})
+    return rows
 
 
 def _why(inputs: Inputs, item: Item) -> str | None:
     errors: dict[str, list[str]] = {}
     for extractor in inputs.extractors:
-        error = inputs.found(extractor, item).error
+        error = inputs.features(extractor, item).error
         if error is not None:
             errors.setdefault(error, []).append(extractor)
     if not errors:
@@ -110,24 +112,24 @@ def _why(inputs: Inputs, item: Item) -> str | None:
 
 def _flags(inputs: Inputs, config: Config) -> dict[str, list[str]]:
     """Generated clips that a number may be misled by."""
-    found: dict[str, list[str]] = {}
+    flagged: dict[str, list[str]] = {}
     for item in inputs.generated.items:
-        values = inputs.found("signal", item).values
+        values = inputs.features("signal", item).values
         flags = []
         if values is not None and values["silence_ratio"] > config.metrics.max_silence:
             flags.append("silent")
         if values is not None and values["clipping_ratio"] > config.metrics.max_clipping:
             flags.append("clipped")
         if flags:
-            found[item.id] = flags
-    return found
+            flagged[item.id] = flags
+    return flagged
 
 
 def _clips(
-    inputs: Inputs, results: ResultsBuilder, flagged: Mapping[str, Sequence[str]]
+    inputs: Inputs, builder: ResultsBuilder, flagged: Mapping[str, Sequence[str]]
 ) -> list[dict[str, Any]]:
     return [
-        _clip(inputs, item, results.per_clip[item.id], flagged) for item in inputs.generated.items
+        _clip(inputs, item, builder.per_clip[item.id], flagged) for item in inputs.generated.items
     ]
 
 
@@ -138,7 +140,7 @@ def _clip(
     flagged: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     prompt = inputs.captions.get(item.id)
-    signal: Found = inputs.found("signal", item)
+    signal: CachedFeatures = inputs.features("signal", item)
     why = _why(inputs, item)
     return {
         "id": item.id,
@@ -185,15 +187,15 @@ def _about_reference(inputs: Inputs) -> dict[str, Any] | None:
 def _about_prompts(inputs: Inputs) -> dict[str, Any] | None:
     if inputs.prompts is None:
         return None
-    found = inputs.prompts
-    return {"source": found.path, "kind": found.kind, "prompts": len(found.prompts)}
+    file = inputs.prompts
+    return {"source": file.path, "kind": file.kind, "prompts": len(file.prompts)}
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

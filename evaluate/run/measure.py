@@ -1,4 +1,4 @@
-"""From what was heard to numbers: every metric that was asked for, each in its own file."""
+"""From features to numbers: every metric of the configuration, each in its own file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Protocols: whose habits an evaluation follows, and the id that every number carries.
+"""Protocols: whose front end and definitions an evaluation follows, and the id that every number carries.
 
 A metric is a family: embedder, window, direction and pooling change the number. A protocol fixes
 what its authors fixed; what it cannot follow stands in `deviates` and goes into every result. The
@@ -24,8 +24,8 @@ class Protocol:
     """One protocol.
 
     embedders, classifiers, matchers: kinds of model that its authors used; another one is allowed
-    and told of. kl_direction, kl_eps: see `posteriors`. is_splits, is_shuffle: of the inception
-    score. deviates: what differs from the authors' tool even so.
+    and reported. kl_direction, kl_eps, is_splits, is_shuffle: see `metrics/inception.py`.
+    deviates: what differs from the authors' tool even so.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Protocol:
 
     def departures(self, embedders: tuple[str, ...], classifier: str, matcher: str) -> list[str]:
         """Sentences on models that are not the authors'."""
-        chosen = [("FAD and KAD", e, self.embedders) for e in embedders]
-        chosen += [("KL and IS", classifier, self.classifiers), ("CLAP", matcher, self.matchers)]
+        used = [("FAD and KAD", e, self.embedders) for e in embedders]
+        used += [("KL and IS", classifier, self.classifiers), ("CLAP", matcher, self.matchers)]
         return [
             f"{what} by {ref}, where {self.name} has {' or '.join(kinds)}"
-            for what, ref, kinds in chosen
+            for what, ref, kinds in used
             if kinds and ModelRef.parse(ref).kind not in kinds
         ]
 
@@ -103,17 +103,17 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 
-def listening(embedder: Embedder) -> dict[str, Any]:
+def front_end_of(embedder: Embedder) -> dict[str, Any]:
     """What of an embedder goes into a protocol id."""
     return {
         "embedder": embedder.model_id,
         "digest": embedder.digest,
         "resampler": RESAMPLER,
-        **embedder.listens,
+        **embedder.front_end,
     }
 
 
-def protocol_id(told: Mapping[str, Any]) -> str:
+def protocol_id(protocol: Mapping[str, Any]) -> str:
     """12 hex digits that name a way of measuring."""
-    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(protocol, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]

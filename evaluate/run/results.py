@@ -1,4 +1,4 @@
-"""What an evaluation says: numbers that carry their protocol, and a row per clip; written and read.
+"""The results of an evaluation: numbers that carry their protocol, and a row per clip; written and read.
 
 results.json   numbers, protocol, sets, what was missing, unreadable, flagged
 clips.jsonl    one line a clip, in order of id
@@ -49,7 +49,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Absent:
-    """A number that was asked for and could not be made, and why."""
+    """A requested number that could not be made, and why."""
 
     name: str
     why: str
@@ -59,7 +59,7 @@ class Absent:
 class Results:
     """An evaluation.
 
-    generated, reference: source, clips, how many could be heard, digest. missing: ids expected and
+    generated, reference: source, clips, how many could be read, digest. missing: ids expected and
     not there; extra: there and not expected. unreadable: id, path and why. flagged: id and flags.
     clips: one dict a generated clip. vectors: arrays for `compare`.
     """
@@ -91,15 +91,15 @@ class Results:
         return next(n for n in self.numbers if n.name == name)
 
 
-def write_results(folder: Path, found: Results) -> None:
+def write_results(folder: Path, results: Results) -> None:
     """Write results.json, clips.jsonl and vectors.npz, each atomically."""
-    told = {k: v for k, v in asdict(found).items() if k not in ("clips", "vectors")}
-    text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True)
+    summary = {k: v for k, v in asdict(results).items() if k not in ("clips", "vectors")}
+    text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True)
     write_atomically(folder / "results.json", text.encode("utf-8", "surrogateescape"))
-    lines = (json.dumps(c, ensure_ascii=False, allow_nan=False) + "\n" for c in found.clips)
+    lines = (json.dumps(c, ensure_ascii=False, allow_nan=False) + "\n" for c in results.clips)
     write_atomically(folder / "clips.jsonl", "".join(lines).encode("utf-8", "surrogateescape"))
     buffer = io.BytesIO()
-    np.savez(buffer, **found.vectors)  # type: ignore[arg-type]
+    np.savez(buffer, **results.vectors)  # type: ignore[arg-type]
     write_atomically(folder / "vectors.npz", buffer.getvalue())
 
 
@@ -107,16 +107,16 @@ def read_results(folder: Path) -> Results:
     """The results in a folder (or of a results.json). Raises ConfigError."""
     folder = folder.parent if folder.name == "results.json" else folder
     try:
-        told = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        summary = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         clips = [
             json.loads(line)
             for line in (folder / "clips.jsonl").read_text(encoding="utf-8").splitlines()
         ]
         with np.load(folder / "vectors.npz", allow_pickle=False) as file:
             vectors = {name: file[name] for name in file.files}
-        told["numbers"] = [Measurement(**n) for n in told["numbers"]]
-        told["absent"] = [Absent(**a) for a in told["absent"]]
-        return Results(**told, clips=clips, vectors=vectors)
+        summary["numbers"] = [Measurement(**n) for n in summary["numbers"]]
+        summary["absent"] = [Absent(**a) for a in summary["absent"]]
+        return Results(**summary, clips=clips, vectors=vectors)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(
             f"{folder} holds no results of `qamdt-evaluate run` ({error}); give its --out folder"

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ...reports.statistics import Mean
 from ...schemas.errors import MetricError
 from ..config import Config
 from ..features.extractors import EmbedderExtractor, Extractor
-from ..metrics.intervals import Mean
 from .inputs_and_features import Inputs
-from .protocol import PROTOCOLS, listening, protocol_id
+from .protocol import PROTOCOLS, front_end_of, protocol_id
 from .results import Absent, Measurement
 
 
@@ -22,7 +22,7 @@ class ResultsBuilder:
 
     def __init__(self, inputs: Inputs, config: Config) -> None:
         self.inputs, self.config = inputs, config
-        self.protocol = PROTOCOLS[config.metrics.protocol]
+        self.rules = PROTOCOLS[config.metrics.protocol]
         self.numbers: list[Measurement] = []
         self.absent: list[Absent] = []
         self.per_clip: dict[str, dict[str, float]] = {i.id: {} for i in inputs.generated.items}
@@ -35,28 +35,28 @@ class ResultsBuilder:
         except MetricError as error:
             self.absent.append(Absent(name, str(error)))
 
-    def add(self, number: Measurement, told: Mapping[str, Any]) -> None:
+    def add(self, number: Measurement, protocol: Mapping[str, Any]) -> None:
         """A number and all that went into it."""
-        told = {**told, "seconds": self.config.metrics.seconds}
-        values = {**asdict(number), "protocol": told, "protocol_id": protocol_id(told)}
+        protocol = {**protocol, "seconds": self.config.metrics.seconds}
+        values = {**asdict(number), "protocol": protocol, "protocol_id": protocol_id(protocol)}
         self.numbers.append(Measurement(**values))
 
     def mean(
-        self, name: str, found: Mean, better: str, told: Mapping[str, Any],
+        self, name: str, mean: Mean, better: str, protocol: Mapping[str, Any],
         detail: Mapping[str, Any], notes: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """A number that is a mean over clips."""
         self.add(
             Measurement(
-                name, found.value, found.n, better, {}, "", None, found.se, found.low, found.high,
+                name, mean.value, mean.n, better, {}, "", None, mean.se, mean.low, mean.high,
                 detail, notes,
             ),
-            told,
+            protocol,
         )  # fmt: skip
 
 
-def listening_of(extractor: Extractor) -> dict[str, Any]:
-    """What of an embedder's ear goes into a protocol id."""
+def front_end(extractor: Extractor) -> dict[str, Any]:
+    """What of an embedder goes into a protocol id."""
     if not isinstance(extractor, EmbedderExtractor):
         raise TypeError(extractor)
-    return listening(extractor.named)
+    return front_end_of(extractor.model.named)

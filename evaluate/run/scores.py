@@ -1,4 +1,4 @@
-"""KL, IS, CLAP score and p-MOS of what was heard."""
+"""KL, IS, CLAP score and p-MOS of the features."""
 
 from __future__ import annotations
 
@@ -7,83 +7,83 @@ from typing import Any
 
 import numpy as np
 
+from ...reports.statistics import mean_of
 from ...schemas.errors import MetricError
 from ..features.extractors import PmosExtractor
 from ..metrics.clap_score import text_match
 from ..metrics.inception import inception_score, kl_per_clip
-from ..metrics.intervals import mean_of
 from .results import HIGHER, LOWER, Measurement
-from .results_builder import ResultsBuilder, listening_of
+from .results_builder import ResultsBuilder, front_end
 
 
-def kl(results: ResultsBuilder) -> None:
+def kl(builder: ResultsBuilder) -> None:
     """KL of each generated clip and the clip of the reference that it is paired with by id."""
-    reference = results.inputs.reference
+    reference = builder.inputs.reference
     if reference is None:
         raise MetricError("there is no reference set to pair with")
-    theirs = {i.id: f.logits for i, f in results.inputs.ok("classify", reference.items)}
-    ours = results.inputs.ok("classify", results.inputs.generated.items)
-    pairs = [(i, f.logits, theirs[results.inputs.reference_of(i)]) for i, f in ours
-             if results.inputs.reference_of(i) in theirs]  # fmt: skip
+    theirs = {i.id: f.logits for i, f in builder.inputs.ok("classify", reference.items)}
+    ours = builder.inputs.ok("classify", builder.inputs.generated.items)
+    pairs = [(i, f.logits, theirs[builder.inputs.reference_of(i)]) for i, f in ours
+             if builder.inputs.reference_of(i) in theirs]  # fmt: skip
     if not pairs:
         mine, other = (sorted(x)[:2] for x in ([i.id for i, _ in ours], theirs))
         raise MetricError(f"no id of {mine} ... is among those of the reference, {other} ...")
-    direction = results.config.metrics.kl_direction or results.protocol.kl_direction
+    direction = builder.config.metrics.kl_direction or builder.rules.kl_direction
     each = kl_per_clip(
         np.stack([p for _, p, _ in pairs if p is not None]),
-        np.stack([q for _, _, q in pairs if q is not None]), direction, results.protocol.kl_eps,
+        np.stack([q for _, _, q in pairs if q is not None]), direction, builder.rules.kl_eps,
     )  # fmt: skip
     for (item, _, _), value in zip(pairs, each, strict=True):
-        results.per_clip[item.id]["kl"] = float(value)
+        builder.per_clip[item.id]["kl"] = float(value)
     unpaired = len(ours) - len(pairs)
-    told = {
-        "metric": "kl", "direction": direction, "eps": results.protocol.kl_eps,
-        "activation": "softmax", **_classifier(results),
+    protocol = {
+        "metric": "kl", "direction": direction, "eps": builder.rules.kl_eps,
+        "activation": "softmax", **_classifier(builder),
     }  # fmt: skip
     notes = [f"{unpaired} clips have no pair"] if unpaired else []
-    results.mean("kl", mean_of(each), LOWER, told, {"unpaired": unpaired}, notes)
+    builder.mean("kl", mean_of(each), LOWER, protocol, {"unpaired": unpaired}, notes)
 
 
-def inception(results: ResultsBuilder) -> None:
+def inception(builder: ResultsBuilder) -> None:
     """IS of the generated clips."""
-    pairs = results.inputs.ok("classify", results.inputs.generated.items)
+    pairs = builder.inputs.ok("classify", builder.inputs.generated.items)
     if len(pairs) < 2:
-        raise MetricError(f"{len(pairs)} clips could be heard by the classifier: needs 2")
+        raise MetricError(f"{len(pairs)} clips could be classified: needs 2")
     logits = np.stack([f.logits for _, f in pairs if f.logits is not None])
-    splits = results.config.metrics.is_splits or results.protocol.is_splits
-    found = inception_score(logits, splits, results.protocol.is_shuffle)
-    told = {
-        "metric": "is", "splits": splits, "shuffle": results.protocol.is_shuffle,
-        "activation": "softmax", **_classifier(results),
+    splits = builder.config.metrics.is_splits or builder.rules.is_splits
+    score = inception_score(logits, splits, builder.rules.is_shuffle)
+    protocol = {
+        "metric": "is", "splits": splits, "shuffle": builder.rules.is_shuffle,
+        "activation": "softmax", **_classifier(builder),
     }  # fmt: skip
     detail = {
         "classes": logits.shape[1],
-        "deviation": found.deviation,
-        "size_bias": float(found.size_bias),
+        "deviation": score.deviation,
+        "size_bias": float(score.size_bias),
     }
-    notes = [f"grows with n: more clips would add about {found.size_bias:.2g}; compare at equal n"]
-    results.add(
+    notes = [f"grows with n: more clips would add about {score.size_bias:.2g}; compare at equal n"]
+    builder.add(
         Measurement(
-            "is", found.value, len(pairs), HIGHER, {}, "", None, found.se, found.low,
-            found.high, detail, notes,
+            "is", score.value, len(pairs), HIGHER, {}, "", None, score.se, score.low,
+            score.high, detail, notes,
         ),
-        told,
+        protocol,
     )  # fmt: skip
 
 
-def _classifier(results: ResultsBuilder) -> dict[str, Any]:
-    extractor = results.inputs.extractors["classify"]
-    told = listening_of(extractor)
-    return {"classifier": told.pop("embedder"), **told}
+def _classifier(builder: ResultsBuilder) -> dict[str, Any]:
+    extractor = builder.inputs.extractors["classify"]
+    protocol = front_end(extractor)
+    return {"classifier": protocol.pop("embedder"), **protocol}
 
 
-def clap(results: ResultsBuilder) -> None:
+def clap(builder: ResultsBuilder) -> None:
     """The CLAP score of the clips that have a caption."""
-    inputs = results.inputs
+    inputs = builder.inputs
     pairs = [
-        (item, found.rows[0], inputs.captions[item.id].caption)
-        for item, found in inputs.ok("match", inputs.generated.items)
-        if item.id in inputs.captions and found.rows is not None
+        (item, features.rows[0], inputs.captions[item.id].caption)
+        for item, features in inputs.ok("match", inputs.generated.items)
+        if item.id in inputs.captions and features.rows is not None
     ]
     if not pairs:
         raise MetricError(
@@ -92,45 +92,45 @@ def clap(results: ResultsBuilder) -> None:
         )
     texts = sorted({caption for _, _, caption in pairs})
     place = {text: k for k, text in enumerate(texts)}
-    found = text_match(
+    match = text_match(
         np.stack([row for _, row, _ in pairs]),
         np.stack([inputs.texts[text] for text in texts]),
         np.array([place[caption] for _, _, caption in pairs]),
     )
-    for (item, _, _), value in zip(pairs, found.per_clip, strict=True):
-        results.per_clip[item.id]["clap"] = float(value)
+    for (item, _, _), value in zip(pairs, match.per_clip, strict=True):
+        builder.per_clip[item.id]["clap"] = float(value)
     extractor = inputs.extractors["match"]
-    told = {"metric": "clap", **listening_of(extractor)}
+    protocol = {"metric": "clap", **front_end(extractor)}
     detail = {
-        "texts": len(texts), "mismatched": found.mismatched, "r1": found.r1, "r10": found.r10,
-        "difference": asdict(found.difference) if found.difference else None,
+        "texts": len(texts), "mismatched": match.mismatched, "r1": match.r1, "r10": match.r10,
+        "difference": asdict(match.difference) if match.difference else None,
     }  # fmt: skip
-    results.mean("clap", found.matched, HIGHER, told, detail)
+    builder.mean("clap", match.matched, HIGHER, protocol, detail)
 
 
-def pmos(results: ResultsBuilder) -> None:
+def pmos(builder: ResultsBuilder) -> None:
     """The mean p-MOS, and that of the reference beside it."""
-    ours = results.inputs.ok("pmos", results.inputs.generated.items)
-    values = [_pmos(found.values) for _, found in ours]
+    ours = builder.inputs.ok("pmos", builder.inputs.generated.items)
+    values = [_pmos(features.values) for _, features in ours]
     if not values:
         raise MetricError("no clip has a p-MOS")
     for (item, _), value in zip(ours, values, strict=True):
-        results.per_clip[item.id]["pmos"] = value
-    extractor = results.inputs.extractors["pmos"]
+        builder.per_clip[item.id]["pmos"] = value
+    extractor = builder.inputs.extractors["pmos"]
     if not isinstance(extractor, PmosExtractor):
         raise TypeError(extractor)
-    told = {
+    protocol = {
         "metric": "pmos",
-        "model": extractor.named.model_id,
-        "digest": extractor.named.digest,
+        "model": extractor.model_id,
+        "digest": extractor.weights,
         **extractor.params,
     }
     detail: dict[str, Any] = {"unit": "MOS, 1..5"}
-    if results.inputs.reference is not None:
-        theirs = results.inputs.ok("pmos", results.inputs.reference.items)
+    if builder.inputs.reference is not None:
+        theirs = builder.inputs.ok("pmos", builder.inputs.reference.items)
         if theirs:
             detail["reference"] = asdict(mean_of(np.array([_pmos(f.values) for _, f in theirs])))
-    results.mean("pmos", mean_of(np.array(values)), HIGHER, told, detail)
+    builder.mean("pmos", mean_of(np.array(values)), HIGHER, protocol, detail)
 
 
 def _pmos(values: dict[str, Any] | None) -> float:

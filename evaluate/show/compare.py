@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...reports.statistics import Z95, holm, paired
 from ...schemas.errors import ConfigError, MetricError
-from ..metrics.fad import SEED, Z95
-from ..metrics.intervals import holm, paired
+from ..metrics.fad import SEED
 from ..metrics.kad import SCALE, gaussian_kernel
 from ..run.results import LOWER, Measurement, Results
 
@@ -23,7 +23,7 @@ OF_REFERENCE = ("fad", "kad", "kl")
 
 
 @dataclass(frozen=True)
-class Compared:
+class MetricComparison:
     """B against A in one metric.
 
     difference, low, high: B less A with its 95% interval (None for KAD). p: of `test`, two-sided;
@@ -46,18 +46,18 @@ class Compared:
     better: str = "neither"
 
 
-def compare(a: Results, b: Results) -> list[Compared]:
+def compare(a: Results, b: Results) -> list[MetricComparison]:
     """Every metric that both have. Raises ConfigError where they were not measured alike."""
     names = [n.name for n in a.numbers if n.name in {m.name for m in b.numbers} and n.name != "is"]
     if not names:
         raise ConfigError(f"{a.system} and {b.system} have no metric in common that can be tested")
     for name in names:
         check_alike(name, a, b)
-    made = [_one(name, a, b) for name in names]
-    p = holm({c.name: c.p for c in made})
-    ranks = holm({c.name: c.p_wilcoxon for c in made if c.p_wilcoxon is not None})
+    comparisons = [_one(name, a, b) for name in names]
+    p = holm({c.name: c.p for c in comparisons})
+    ranks = holm({c.name: c.p_wilcoxon for c in comparisons if c.p_wilcoxon is not None})
     done = []
-    for c in made:
+    for c in comparisons:
         lower = a.number(c.name).better == LOWER
         verdict = "B" if (c.difference < 0) == lower else "A"
         better = verdict if p[c.name] < 0.05 and c.difference else "neither"
@@ -80,8 +80,8 @@ def check_alike(name: str, a: Results, b: Results) -> None:
         )
 
 
-def _reference(found: Results) -> str | None:
-    return str(found.reference["digest"]) if found.reference else None
+def _reference(results: Results) -> str | None:
+    return str(results.reference["digest"]) if results.reference else None
 
 
 def _differing(one: Measurement, other: Measurement) -> str:
@@ -90,9 +90,11 @@ def _differing(one: Measurement, other: Measurement) -> str:
     return "; ".join(f"{k}: {one.protocol.get(k)} and {other.protocol.get(k)}" for k in apart)
 
 
-def _one(name: str, a: Results, b: Results) -> Compared:
+def _one(name: str, a: Results, b: Results) -> MetricComparison:
     kind = name.partition("@")[0]
-    test: Callable[[str, Results, Results], Compared] = {"fad": _fad, "kad": _kad}.get(kind, _mean)
+    test: Callable[[str, Results, Results], MetricComparison] = {"fad": _fad, "kad": _kad}.get(
+        kind, _mean
+    )
     return test(name, a, b)
 
 
@@ -106,36 +108,38 @@ def _shared(field: str, a: Results, b: Results) -> tuple[np.ndarray, np.ndarray]
     return np.array([ours[i] for i in ids]), np.array([theirs[i] for i in ids])
 
 
-def _mean(name: str, a: Results, b: Results) -> Compared:
+def _mean(name: str, a: Results, b: Results) -> MetricComparison:
     ours, theirs = _shared(name, a, b)
-    found = paired(ours, theirs)
-    return Compared(
-        name, float(ours.mean()), float(theirs.mean()), found.difference, found.low, found.high,
-        "paired t", found.p_t, found.n, found.p_wilcoxon,
+    test = paired(ours, theirs)
+    return MetricComparison(
+        name, float(ours.mean()), float(theirs.mean()), test.difference, test.low, test.high,
+        "paired t", test.p_t, test.n, test.p_wilcoxon,
     )  # fmt: skip
 
 
-def _fad(name: str, a: Results, b: Results) -> Compared:
+def _fad(name: str, a: Results, b: Results) -> MetricComparison:
     from scipy import stats
 
     one, other = a.number(name), b.number(name)
     if one.unbiased is None or other.unbiased is None:
-        values, said = (one.value, other.value), "influence; plain values, biased by n"
+        values, test = (one.value, other.value), "influence; plain values, biased by n"
     else:
-        values, said = (one.unbiased, other.unbiased), "influence"
+        values, test = (one.unbiased, other.unbiased), "influence"
     ours, theirs = _shared(name.replace("fad", "fad_influence", 1), a, b)
     n = len(ours)
     if n < max(one.n, other.n):
-        said += f"; error from the {n} shared clips"
+        test += f"; error from the {n} shared clips"
     apart = n * (theirs - ours)  # the stored shares are influences over n
     se = float(apart.std(ddof=1) / np.sqrt(n))
     difference = values[1] - values[0]
     p = float(2 * stats.norm.sf(abs(difference) / se)) if se else float(difference == 0)
     reach = Z95 * se
-    return Compared(name, *values, difference, difference - reach, difference + reach, said, p, n)
+    return MetricComparison(
+        name, *values, difference, difference - reach, difference + reach, test, p, n
+    )
 
 
-def _kad(name: str, a: Results, b: Results) -> Compared:
+def _kad(name: str, a: Results, b: Results) -> MetricComparison:
     number = _number_of(name, a)
     ours, theirs = _vectors(number, a.vectors), _vectors(number, b.vectors)
     ids = sorted(ours.keys() & theirs.keys())
@@ -153,24 +157,24 @@ def _kad(name: str, a: Results, b: Results) -> Compared:
     apart = values[1] - values[0]
     p = float((np.abs(apart) >= abs(apart[0]) * (1 - 1e-12)).mean())
     one, other = float(a.number(name).value), float(b.number(name).value)
-    return Compared(
+    return MetricComparison(
         name, one, other, other - one, None, None, f"{PERMUTATIONS} exchanges", p, len(ids)
     )
 
 
-def _kad_of(chosen: np.ndarray, kernel: np.ndarray, witness: np.ndarray) -> np.ndarray:
+def _kad_of(selected: np.ndarray, kernel: np.ndarray, witness: np.ndarray) -> np.ndarray:
     """KAD, less the reference's own term, of each selection of rows [P, rows]: float64 [P]."""
-    x = chosen.astype(np.float64)
+    x = selected.astype(np.float64)
     n = x.sum(1)
     inside = (np.einsum("pi,pi->p", x @ kernel, x) - n) / (n * (n - 1))
     return SCALE * (inside - 2 * (x @ witness) / n)
 
 
-def _number_of(name: str, found: Results) -> int:
+def _number_of(name: str, results: Results) -> int:
     """The place of a KAD's embedder among those of its evaluation."""
     if "@" not in name:
         return 0
-    refs = list(found.config["models"]["embedder"])
+    refs = list(results.config["models"]["embedder"])
     return refs.index(name.partition("@")[2])
 
 

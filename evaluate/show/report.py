@@ -1,6 +1,5 @@
 """The report of an evaluation: one HTML file that needs nothing else.
 
-No script, nothing fetched: charts are inline SVG, clips are data URIs, names and captions escaped.
 Shown are the numbers with intervals and protocols, the clips that raise FAD most, those that fit
 their text least, those that sound worst, and everything that is missing, unreadable or flagged.
 """
@@ -14,19 +13,19 @@ from typing import Any
 import numpy as np
 
 from ...audio.sound import Sound
-from ...pipeline.dataset import write_atomically
 from ...reports.charts import histogram
+from ...reports.page import render_page, write_page
 from ...reports.playable import mp3_uri
 from ...schemas.errors import AudioError
 from ..features.extract import decode_again
 from ..run.results import Results
 
-TEMPLATE = "report_template.html.j2"
+TEMPLATE = Path(__file__).with_name("report_template.html.j2")
 PLAYED = 8  # clips of each kind that can be played
 LONGEST_S = 10.0
 LISTED = 1000  # clips in the table at the end
 
-WORST = (  # per-clip value, whether a high one is bad, what is said of it
+WORST = (  # per-clip value, whether a high one is bad, its heading
     ("fad_influence", True, "Clips that raise FAD most"),
     ("kl", True, "Clips farthest from their pair (KL)"),
     ("clap", False, "Clips that fit their text least (CLAP)"),
@@ -35,33 +34,22 @@ WORST = (  # per-clip value, whether a high one is bad, what is said of it
 COLUMNS = ("fad_influence", "kl", "clap", "pmos", "loudness_lufs")
 
 
-def write_report(folder: Path, found: Results) -> Path:
+def write_report(folder: Path, results: Results) -> Path:
     """Write report.html into a folder of results; returns its path."""
-    path = folder / "report.html"
-    write_atomically(path, render(found).encode("utf-8", "replace"))
-    return path
+    return write_page(folder / "report.html", render(results))
 
 
-def render(found: Results) -> str:
+def render(results: Results) -> str:
     """The page of these results; reads the audio of the clips that can be played."""
-    import jinja2
-
-    page = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page.filters["number"] = _number
     played: dict[str, dict[str, Any]] = {}
-    return page.get_template(TEMPLATE).render(
-        found=found,
-        worst=[_worst(found.clips, *kind, played) for kind in WORST],
-        charts=[(name, _chart(found.clips, name)) for name in ("clap", "pmos", "kl")],
-        columns=[c for c in COLUMNS if any(c in clip for clip in found.clips)],
-        listed=found.clips[:LISTED],
-    )
+    values = {
+        "results": results,
+        "worst": [_worst(results.clips, *kind, played) for kind in WORST],
+        "charts": [(name, _chart(results.clips, name)) for name in ("clap", "pmos", "kl")],
+        "columns": [c for c in COLUMNS if any(c in clip for clip in results.clips)],
+        "listed": results.clips[:LISTED],
+    }
+    return render_page(TEMPLATE, values, {"number": _number})
 
 
 def _worst(
@@ -71,12 +59,12 @@ def _worst(
     """The worst clips by one value, with their sound; each is decoded once for the page."""
     known = [clip for clip in clips if clip.get(field) is not None]
     known.sort(key=lambda c: (-c[field] if high else c[field], c["id"]))
-    made = []
+    rows = []
     for clip in known[:PLAYED]:
         if clip["id"] not in played:
             played[clip["id"]] = _played(clip)
-        made.append({**clip, **played[clip["id"]], "value": clip[field]})
-    return {"title": title, "field": field, "clips": made}
+        rows.append({**clip, **played[clip["id"]], "value": clip[field]})
+    return {"title": title, "field": field, "clips": rows}
 
 
 def _played(clip: dict[str, Any]) -> dict[str, Any]:

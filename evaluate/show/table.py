@@ -1,7 +1,7 @@
 """The comparison of several results as a table in markdown, LaTeX or HTML.
 
 A column is one metric under one protocol against one reference; results that differ in them are
-refused, or, when told to mix, each value says which protocol it is of. Published rows
+refused; with `mix`, each value says which protocol it is of. Published rows
 (`benchmarks/published.toml`, or a file of your own) are always of other protocols.
 """
 
@@ -58,7 +58,7 @@ def build_table(
                 f"published rows of {published} are of other protocols than {results[0].protocol}: "
                 "their numbers are not comparable; give --mix to print them beside each other"
             )
-    rows = [_row(found, mix) for found in results]
+    rows = [_row(one, mix) for one in results]
     if published is not None:
         rows += published_rows(file, published)
     names = list(dict.fromkeys(name for row in rows for name in row.cells))
@@ -66,10 +66,10 @@ def build_table(
     return Table(tuple(columns), tuple(rows), tuple(_notes(results, published, mix)))
 
 
-def _row(found: Results, mix: bool) -> Row:
+def _row(results: Results, mix: bool) -> Row:
     cells = {n.name: (_shown(n) + (f" ({n.protocol_id})" if mix else ""), n.value)
-             for n in found.numbers}  # fmt: skip
-    return Row(found.system, cells, f"{found.protocol}, n = {found.generated['readable']}")
+             for n in results.numbers}  # fmt: skip
+    return Row(results.system, cells, f"{results.protocol}, n = {results.generated['readable']}")
 
 
 def _shown(number: Measurement) -> str:
@@ -92,10 +92,10 @@ def _notes(results: Sequence[Results], published: str | None, mix: bool) -> list
     for number in results[0].numbers if results and not mix else []:
         sizes = number.detail
         rows = f", {sizes['rows']} rows of {sizes['dim']} dimensions" if "dim" in sizes else ""
-        told = number.protocol.get("embedder") or number.protocol.get("classifier")
-        told = told or number.protocol.get("model")
+        kinds = ("embedder", "classifier", "model")
+        model = next((m for k in kinds if (m := number.protocol.get(k))), None)
         notes.append(
-            f"{_title(number.name)}: {told}, protocol {number.protocol_id}, n = {number.n}{rows}"
+            f"{_title(number.name)}: {model}, protocol {number.protocol_id}, n = {number.n}{rows}"
         )
     if results:
         notes.append("brackets: 95% intervals over clips; of FAD, for the value without bias of n")
@@ -113,7 +113,7 @@ def published_rows(file: Path, of: str) -> list[Row]:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))["row"]
         rows = [row for row in content if row["set"] == of]
-        made = [
+        published = [
             Row(
                 row["model"],
                 {n: (f"{row[n]:g} ({row['protocol']})", float(row[n])) for n in VALUES if n in row},
@@ -123,10 +123,10 @@ def published_rows(file: Path, of: str) -> list[Row]:
         ]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{file} cannot be used as published rows: {error!r}") from error
-    if not made:
+    if not published:
         sets = sorted({row["set"] for row in content})
         raise ConfigError(f"{file} has no rows of {of!r}; it has {', '.join(sets)}")
-    return made
+    return published
 
 
 def _title(name: str) -> str:

@@ -7,11 +7,10 @@ it, `laion.py`). Cosines of different models are not comparable: thresholds belo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..ref import require_no_path, require_path
+from ..ref import Kind, require_no_path, require_path
 
 
 def _open_embedded(where: str, cache: Path | None = None, device: str = "cpu") -> Any:
@@ -40,9 +39,9 @@ def _open_laion(where: str, cache: Path | None = None, device: str = "cpu") -> A
     return LaionMatch(require_path("laion", where, "FILE.pt"), device)
 
 
-MATCHERS: dict[str, Callable[..., Any]] = {
-    "embedded": _open_embedded,
-    "tagtext": _open_tagtext,
-    "clap": _open_clap,
-    "laion": _open_laion,
+MATCHERS: dict[str, Kind] = {
+    "embedded": Kind(_open_embedded, "embedded", "clap-mini, our own small network"),
+    "tagtext": Kind(_open_tagtext, "tagtext", "the part of clap-mini that was not trained"),
+    "clap": Kind(_open_clap, "clap@FOLDER", "a CLAP checkpoint in Hugging Face's layout"),
+    "laion": Kind(_open_laion, "laion@FILE.pt", "a CLAP checkpoint as LAION published it"),
 }

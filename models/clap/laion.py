@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import ModelError, WeightsMissing
+from ...schemas.hashing import hash_weights
 from ..fetch.hf_folder import LEAST_VOCABULARY, with_recipe
 from ..fetch.pretrained import load_state, load_tokenizer
 from ..fetch.torch_file import read_content, tensors_of
-from ..pmos.windows import sha256_of
 from ..ref import Options, with_options
 from .huggingface import RECIPE, ClapMatch
 
@@ -61,7 +61,7 @@ class LaionMatch(ClapMatch):
         self._tokens = Path(folder).expanduser() if folder else self._file.parent / TOKENIZER
         self._int16 = bool(options["int16"])
         self.model_id = f"laion:{self._file.stem}" + ("+int16" if self._int16 else "")
-        self.digest = with_recipe(sha256_of([self._file]), RECIPE)
+        self.digest = with_recipe(hash_weights([self._file]), RECIPE)
         self._device = device
         self._least_vocabulary = least_vocabulary
 

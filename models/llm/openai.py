@@ -1,31 +1,40 @@
-"""A server that speaks the chat completions protocol: vLLM, llama.cpp, Ollama and others."""
+"""A server that speaks the chat completions protocol: OpenAI's own, vLLM, llama.cpp, Ollama, others.
+
+The client is the package openai: its retries, timeouts and authentication. The key is read from the
+environment, from OPENAI_API_KEY or the variable that `?key_env=NAME` names; without one `EMPTY` is
+sent, which local servers take. It is stored nowhere.
+"""
 
 from __future__ import annotations
 
-import http.client
-import json
-import time
-import urllib.error
+import importlib.util
+import os
+import sys
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ...schemas.errors import ConfigError, ModelError
 from ..ref import Options, with_options
-from .answer import Said, check_schema, checked, gathered
+from .answer import Completion, check_schema, checked, gathered
 from .base import TEMPERATURE, Answers, Schema, text_digest
 
-DEFAULTS: Options = {"timeout_s": 120.0, "attempts": 4, "pause_s": 1.0, "at_once": 8}
+KEY_ENV = "OPENAI_API_KEY"
+NO_KEY = "EMPTY"  # what servers without authentication are sent by convention
+DEFAULTS: Options = {
+    "timeout_s": 120.0, "attempts": 5, "at_once": 8, "key_env": "",
+    "pause_s": 0.0,  # of the release before: the client's own pauses are taken
+}  # fmt: skip
 
 
 class ChatServer:
     """Chat requests to `http://host:port/v1#model`, `at_once` under way.
 
     A request that times out, finds no server, is refused for now (429) or meets a server error
-    (5xx) is sent again, `attempts` times in all, after pauses that double from `pause_s`: a server
-    that is started again within them is not missed. No request outlives attempts * timeout_s.
+    (5xx) is sent again, `attempts` times in all, after pauses that double from half a second to
+    eight (or as the server's Retry-After says): a server that is started again within them is not
+    missed.
     """
 
     def __init__(self, kind: str, where: str, **options: Any) -> None:
@@ -33,49 +42,67 @@ class ChatServer:
 
         options: stand for those behind the address (`...#model?timeout_s=30&at_once=32`).
         """
-        place, found = with_options(kind, where, DEFAULTS)
-        self._options: dict[str, Any] = {**found, **options}
+        place, given = with_options(kind, where, DEFAULTS)
+        self._options: dict[str, Any] = {**given, **options}
         url, _, self.model = place.partition("#")
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or not self.model:
             raise ConfigError(
                 f"model {kind}@{where} is not understood: write {kind}@http://host:port/v1#model"
             )
-        self._url = url.rstrip("/") + "/chat/completions"
+        if importlib.util.find_spec("openai") is None:
+            raise ConfigError(f"model {kind}@{where} needs its client: pip install openai")
+        self._key_env = str(self._options["key_env"]) or KEY_ENV
+        if self._options["key_env"] and not os.environ.get(self._key_env):
+            raise ConfigError(
+                f"model {kind}@{where}: the environment has no {self._key_env}; put the key of the "
+                "server there, or leave key_env out"
+            )
+        if self._options["pause_s"]:
+            print(f"model {kind}@...: pause_s has no effect any more", file=sys.stderr)
+        self._url = url.rstrip("/")
         self.digest = text_digest(self.model)  # what weights serve it is not known
 
-    def ask(self, bodies: Sequence[Mapping[str, Any]]) -> list[Said | Exception]:
+    def ask(self, bodies: Sequence[Mapping[str, Any]]) -> list[Completion | Exception]:
         """The first choice of each request's answer, or an Exception in its place."""
         if not bodies:
             return []
-        with ThreadPoolExecutor(int(self._options["at_once"])) as pool:
-            return list(pool.map(self._one, bodies))
+        from openai import OpenAI
 
-    def _one(self, body: Mapping[str, Any]) -> Said | Exception:
-        problem = ""
-        for attempt in range(int(self._options["attempts"])):
-            if attempt:
-                time.sleep(self._options["pause_s"] * 2 ** (attempt - 1))
+        with (
+            OpenAI(
+                base_url=self._url,
+                api_key=os.environ.get(self._key_env) or NO_KEY,
+                timeout=self._options["timeout_s"],
+                max_retries=int(self._options["attempts"]) - 1,
+            ) as client,
+            ThreadPoolExecutor(int(self._options["at_once"])) as pool,
+        ):
+            return list(pool.map(lambda body: self._one(client, body), bodies))
+
+    def _one(self, client: Any, body: Mapping[str, Any]) -> Completion | Exception:
+        import openai
+
+        try:
+            answer = client.chat.completions.create(model=self.model, **body)
+        except openai.APIStatusError as error:
+            problem = f"HTTP {error.status_code}: {error.response.text[:500]}"
+            if error.status_code in (401, 403):
+                problem += (
+                    f"; the server wants a key: put it into the environment variable {KEY_ENV}, or "
+                    "name the variable that has it with #model?key_env=NAME"
+                )
+        except openai.APIConnectionError as error:  # timeouts are of this kind
+            problem = f"{error} ({error.__cause__ or type(error).__name__})"
+        except (openai.OpenAIError, ValueError) as error:
+            problem = f"the answer is not a chat completion ({error!r})"
+        else:
             try:
-                return self._send({"model": self.model, **body})
-            except urllib.error.HTTPError as error:
-                problem = f"HTTP {error.code}: {error.read(500).decode(errors='replace')}"
-                if error.code != 429 and error.code < 500:
-                    break
-            except (OSError, http.client.HTTPException) as error:  # URLError, timeouts are OSErrors
-                problem = str(error) or type(error).__name__
-            except (ValueError, KeyError, IndexError, TypeError) as error:
+                choice = answer.choices[0]
+                return Completion(str(choice.message.content), choice.finish_reason == "length")
+            except (IndexError, TypeError, AttributeError) as error:
                 problem = f"the answer is not a chat completion ({error!r})"
-                break
         return ModelError(f"openai:{self.model} at {self._url}: {problem}")
-
-    def _send(self, body: Mapping[str, Any]) -> Said:
-        request = urllib.request.Request(
-            self._url, json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=self._options["timeout_s"]) as answer:
-            choice = json.load(answer)["choices"][0]
-        return Said(str(choice["message"]["content"]), choice.get("finish_reason") == "length")
 
 
 class OpenAiLlm:
@@ -108,6 +135,6 @@ def body_of(number: int, max_tokens: int, schema: Schema | None = None) -> dict[
         "max_tokens": max_tokens,
     }
     if schema is not None:
-        told = {"name": "answer", "schema": dict(schema), "strict": True}
-        body["response_format"] = {"type": "json_schema", "json_schema": told}
+        form = {"name": "answer", "schema": dict(schema), "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": form}
     return body

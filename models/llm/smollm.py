@@ -12,7 +12,7 @@ from ...schemas.errors import ModelError
 from ..fetch import registry
 from ..fetch.hf_folder import folder_digest
 from ..fetch.pretrained import load_pretrained, load_tokenizer
-from .answer import Said, check_schema, checked, gathered
+from .answer import Completion, check_schema, checked, gathered
 from .base import TEMPERATURE, Answers, Schema
 from .json_decoding import FlatSchema, Vocabulary, constrain
 
@@ -97,7 +97,7 @@ class SmolLm:
 
     def _generate(
         self, rows: Sequence[tuple[str, int]], max_tokens: int, flat: FlatSchema | None
-    ) -> list[Said]:
+    ) -> list[Completion]:
         """The texts of (chat, number of the candidate); number 0 is greedy."""
         import torch
 
@@ -115,7 +115,7 @@ class SmolLm:
                 **batch, do_sample=False, max_new_tokens=max_tokens, logits_processor=steps
             )
         new = out[:, batch["input_ids"].shape[1] :]
-        return [Said(t) for t in self._tokenizer.batch_decode(new, skip_special_tokens=True)]
+        return [Completion(t) for t in self._tokenizer.batch_decode(new, skip_special_tokens=True)]
 
 
 def _sampler(rows: Sequence[tuple[str, int]]) -> Any:

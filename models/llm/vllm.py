@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ...schemas.errors import ConfigError, ModelError
+from ...schemas.errors import ConfigError, ModelError, WeightsMissing
 from ..fetch.hf_folder import folder_digest
 from ..ref import Options, with_options
-from .answer import Said, check_schema, checked, gathered
+from .answer import Completion, check_schema, checked, gathered
 from .base import TEMPERATURE, Answers, Schema, text_digest
 
 # The GPU is shared with the other models of a worker, so vLLM does not take nine tenths of it.
@@ -48,7 +48,7 @@ class VllmEngine:
     _running: ClassVar[VllmEngine | None] = None
 
     def __init__(self, kind: str, where: str, **more: Any) -> None:
-        """Check that vLLM is installed. Raises ConfigError.
+        """Check that vLLM is installed and the folder there. Raises ConfigError, WeightsMissing.
 
         more: further arguments of `vllm.LLM`.
         """
@@ -61,6 +61,11 @@ class VllmEngine:
         self._where, self._options = with_options(kind, where, DEFAULTS)
         self._more = more
         folder = Path(self._where).expanduser()
+        if self._where.startswith(("/", ".", "~")) and not folder.is_dir():
+            raise WeightsMissing(
+                f"model {kind}@{where}: there is no folder {folder}; give one in Hugging Face's "
+                "layout, or a model's name on the hub"
+            )
         self.name = folder.name if folder.is_dir() else self._where
         self.digest = folder_digest(folder) if folder.is_dir() else text_digest(self._where)
         self._llm: Any = None
@@ -103,7 +108,7 @@ class VllmEngine:
         gc.collect()
         cleanup_dist_env_and_memory()
 
-    def ask(self, chats: Sequence[Chat], params: Sequence[Params]) -> list[Said | Exception]:
+    def ask(self, chats: Sequence[Chat], params: Sequence[Params]) -> list[Completion | Exception]:
         """What each chat was answered, or an Exception in its place.
 
         params: of each chat, for SamplingParams. One chat that vLLM refuses (too long, say) refuses
@@ -124,8 +129,8 @@ class VllmEngine:
 
     def _one_by_one(
         self, chats: Sequence[Chat], params: Sequence[Params], deaths: int
-    ) -> list[Said | Exception]:
-        found: list[Said | Exception] = []
+    ) -> list[Completion | Exception]:
+        found: list[Completion | Exception] = []
         for chat, how in zip(chats, params, strict=True):
             if deaths >= DEATHS_ALLOWED:
                 found.append(ModelError(f"{self.name}: the engine died {deaths} times; not asked"))
@@ -139,11 +144,11 @@ class VllmEngine:
                 found.append(self._buried(death))
         return found
 
-    def _all(self, chats: Sequence[Chat], params: Sequence[Params]) -> list[Said]:
+    def _all(self, chats: Sequence[Chat], params: Sequence[Params]) -> list[Completion]:
         engine = self.start()
         outputs = engine.chat(list(chats), [_sampling(p) for p in params], use_tqdm=False)
         texts = [output.outputs[0] for output in outputs]
-        return [Said(str(t.text), t.finish_reason == "length") for t in texts]
+        return [Completion(str(t.text), t.finish_reason == "length") for t in texts]
 
     @property
     def _refusals(self) -> tuple[type[Exception], ...]:

@@ -15,6 +15,8 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from ...reports.statistics import bootstrap
+
 Measure = Callable[[pd.DataFrame], float]
 Estimate = tuple[float, float, float]  # value, low, high
 
@@ -73,24 +75,14 @@ def intervals(
     if groups < 2:
         return {name: (value, math.nan, math.nan) for name, value in values.items()}
     rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    drawn = np.sort(np.random.default_rng(seed).integers(0, groups, (tries, groups)), axis=1)
-    # Few groups have few different draws: each is measured once and counts as often as it came.
-    different, counts = np.unique(drawn, axis=0, return_counts=True)
-    found: dict[str, list[float]] = {name: [] for name in measures}
-    for draw in different:
-        sample = table.take(np.concatenate([rows[k] for k in draw]))
-        for name, measure in measures.items():
-            found[name].append(measure(sample))
-    return {name: (values[name], *_middle(np.repeat(found[name], counts))) for name in measures}
+    functions = list(measures.values())
 
+    def measured(drawn: np.ndarray) -> np.ndarray:
+        sample = table.take(np.concatenate([rows[k] for k in drawn]))
+        return np.array([measure(sample) for measure in functions])
 
-def _middle(values: np.ndarray) -> tuple[float, float]:
-    """The bounds of the middle 95%, NaN left out."""
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return math.nan, math.nan
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+    low, high = bootstrap(measured, groups, tries, seed)
+    return {name: (values[name], float(low[k]), float(high[k])) for k, name in enumerate(measures)}
 
 
 def calibration(table: pd.DataFrame, width: float = 0.5) -> pd.DataFrame:

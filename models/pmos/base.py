@@ -13,7 +13,7 @@ Scores of two models are on different scales: never mix them in one table.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -22,12 +22,10 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...schemas.errors import WeightsMissing
+from ...schemas.hashing import hash_weights
 from ..fetch.pretrained import load_safetensors
 from ..ref import require_no_path
-from .audiobox import AudioboxPmos
-from .qama import QamaPmos
-from .wav2vec2 import Wav2Vec2Pmos
-from .windows import equal_windows, of_equal_length, sane, sha256_of
+from .windows import equal_windows, of_equal_length, sane
 
 if TYPE_CHECKING:
     from .mini_network import PmosNet
@@ -74,7 +72,7 @@ class EmbeddedPmos:
             raise WeightsMissing(
                 f"{weights} is missing: reinstall qamdt or run `make {self.made_by}`"
             )
-        self.digest = sha256_of([weights])
+        self.digest = hash_weights([weights])
         self._weights, self._device = weights, device
 
     def load(self) -> None:
@@ -158,12 +156,3 @@ def _windows(wave: np.ndarray, rate_hz: int) -> list[np.ndarray]:
     loud = [float(np.sqrt(np.mean(np.square(w, dtype=np.float64)))) for w in windows]
     least = max(loud) * 10 ** (-SILENT_DB / 20)
     return [w for w, level in zip(windows, loud, strict=True) if level >= least]
-
-
-KINDS: dict[str, Callable[..., PmosModel]] = {
-    "embedded": EmbeddedPmos,
-    "embedded-16k": EmbeddedPmos16k,
-    "qama": QamaPmos,
-    "wav2vec2": Wav2Vec2Pmos,
-    "audiobox": AudioboxPmos,
-}

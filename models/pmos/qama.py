@@ -27,11 +27,12 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...schemas.errors import ModelError, WeightsMissing
+from ...schemas.hashing import hash_weights
 from ..fetch.pretrained import load_state
 from ..fetch.torch_file import read_content, tensors_of
 from ..ref import Options, require_path, with_options
 from .wav2vec2 import MASK, MIN_S, Hearing, predict
-from .windows import sane, sha256_of
+from .windows import sane
 
 DEFAULTS: Options = {"loudness_lufs": math.nan}  # nan: as it is
 FOLDS = ("qama_fold1.pt", "qama_fold2.pt", "qama_fold3.pt")
@@ -69,7 +70,7 @@ class QamaPmos:
         loud = "" if math.isnan(level) else f"@{level:g}LUFS"
         self.model_id = f"qama:{name}{loud}"
         base = self._files[0].with_name(BASE)
-        self.digest = sha256_of([*self._files, *([base] if base.is_file() else [])])
+        self.digest = hash_weights([*self._files, *([base] if base.is_file() else [])])
         self._device = device
 
     def load(self) -> None:

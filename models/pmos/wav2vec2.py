@@ -20,9 +20,10 @@ import numpy as np
 from ...audio.loudness import integrated_loudness
 from ...audio.sound import Sound
 from ...schemas.errors import ModelError, WeightsMissing
+from ...schemas.hashing import hash_weights
 from ..fetch.pretrained import load_with_new
 from ..ref import require_path
-from .windows import equal_windows, of_equal_length, sane, sha256_of
+from .windows import equal_windows, of_equal_length, sane
 
 TYPES = ("wav2vec2", "hubert", "wavlm")
 RECORD = "qamdt.json"
@@ -111,7 +112,7 @@ class Wav2Vec2Pmos:
         self.rate_hz, self.normalise = self.hearing.rate_hz, self.hearing.normalise
         self.model_id = f"wav2vec2@{self._folder.name}"
         told = [self._folder / name for name in ("config.json", PREPROCESSOR, RECORD)]
-        self.digest = sha256_of([f for f in told if f.is_file()] + weights)
+        self.digest = hash_weights([f for f in told if f.is_file()] + weights)
         self._device = device
 
     def load(self) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -35,13 +33,3 @@ def of_equal_length(waves: Sequence[np.ndarray], at_most: int) -> Iterator[list[
     for same in by_length.values():
         for start in range(0, len(same), at_most):
             yield same[start : start + at_most]
-
-
-def sha256_of(files: Sequence[Path]) -> str:
-    """One digest over the bytes of all `files`, in order, as hexadecimal."""
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

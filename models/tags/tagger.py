@@ -13,7 +13,7 @@ scores. From which probability on a word may be said is a matter of the word: `t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -24,7 +24,6 @@ import numpy as np
 from ...audio.sound import Sound
 from ...schemas.errors import EndOfAudio, ModelError
 from ..fetch import registry
-from ..ref import require_no_path
 from .musicnn_tags import MSD_TAGS, MTT_TAGS
 
 if TYPE_CHECKING:
@@ -210,12 +209,3 @@ def _mean_by_name(labels: tuple[str, ...], names: tuple[str, ...]) -> np.ndarray
     """float32 [labels, names]: times label scores gives the mean over equal labels."""
     same = np.array([[label == name for name in names] for label in labels], np.float32)
     return same / same.sum(0)
-
-
-def open_musicnn(where: str, cache: Path | None = None, device: str = "cpu") -> MusicnnTagger:
-    """The embedded tagger; `where` must be empty."""
-    require_no_path("embedded", where)
-    return MusicnnTagger(cache, device)
-
-
-TAGGERS: dict[str, Callable[..., Any]] = {"embedded": open_musicnn}

@@ -27,11 +27,12 @@ from ...models.clap.mini import ClapMiniMatch
 from ...models.clap.mini_features import RHYTHM_SIZE, Measured
 from ...models.clap.tagtext import TagTextMatch
 from ...models.fetch import registry
+from ...reports.statistics import Estimate, percentile_interval
 from ..common.command import default_cache, recipe_parser
 from ..common.figures import Figure, figure, show_figures
 from .captions import ATTRIBUTES, TEST_WORDINGS, Facts, real_facts, swap, write
 from .data import load, make_all
-from .exam import Estimate, Pairs, real_pairs, swap_share
+from .exam import Pairs, real_pairs, swap_share
 
 COMMAND = "python -m qamdt.recipes.clap.evaluate"
 FROZEN = registry.WEIGHTS / "clap-mini-test.json"
@@ -171,7 +172,7 @@ def x_realtime(model: ClapMiniMatch, clips: int = 12) -> Estimate:
         began = time.process_time()
         model.embed_audio([sound])
         speeds.append(sound.duration_s / (time.process_time() - began))
-    low, high = np.quantile(speeds[2:], [0.025, 0.975])
+    low, high = percentile_interval(np.array(speeds[2:]))
     return Estimate(float(np.median(speeds[2:])), float(low), float(high), clips - 2)
 
 

@@ -12,17 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...reports.statistics import Estimate, bootstrap
+
 TRIES = 400
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value, its 95% interval, and the number of tracks or pieces."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 def auc(right: np.ndarray, wrong: np.ndarray, right_w: np.ndarray, wrong_w: np.ndarray) -> float:
@@ -78,12 +70,12 @@ def with_interval(
     value: Callable[[np.ndarray], float], group: np.ndarray, tries: int = TRIES
 ) -> Estimate:
     """`value(weights of the sounds)` with its interval over groups."""
-    rng = np.random.default_rng(0)
     names, place = np.unique(group, return_inverse=True)
-    drawn = [np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
-             for _ in range(tries)]  # fmt: skip
-    values = [value(times[place].astype(float)) for times in drawn]
-    low, high = np.nanquantile(values, [0.025, 0.975])
+
+    def measured(drawn: np.ndarray) -> float:
+        return value(np.bincount(drawn, minlength=len(names))[place].astype(float))
+
+    low, high = bootstrap(measured, len(names), tries)
     return Estimate(value(np.ones(len(group))), float(low), float(high), len(names))
 
 

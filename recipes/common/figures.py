@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ...reports.statistics import bootstrap, group_counts, percentile_interval, share
+
 Figure = dict[str, Any]
 Figures = Mapping[str, Mapping[str, Any]]
 Counts = list[tuple[str, float, float]]  # group, part, total: a row a clip
@@ -32,30 +34,23 @@ def ratio_figure(counts: Counts, unit: str, command: str) -> Figure:
     groups, index = np.unique([group for group, _, _ in counts], return_inverse=True)
     parts = np.bincount(index, [part for _, part, _ in counts], len(groups))
     totals = np.bincount(index, [total for _, _, total in counts], len(groups))
-    rng = np.random.default_rng(0)
-    drawn = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), RATIO_ROUNDS)
+    drawn = group_counts(np.random.default_rng(0), len(groups), RATIO_ROUNDS)
     seen = drawn @ totals > 0
-    low, high = np.quantile((drawn @ parts)[seen] / (drawn @ totals)[seen], [0.025, 0.975])
+    low, high = percentile_interval((drawn @ parts)[seen] / (drawn @ totals)[seen])
     value, n = float(parts.sum() / totals.sum()), sum(total > 0 for _, _, total in counts)
     return figure(value, int(n), unit, command, float(low), float(high))
 
 
 def mean_figure(values: np.ndarray, unit: str, command: str) -> Figure:
     """The mean of `values` [n] with its bootstrap interval."""
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(0, len(values), (MEAN_ROUNDS, len(values)))].mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = bootstrap(lambda drawn: float(values[drawn].mean()), len(values), MEAN_ROUNDS)
     return figure(float(values.mean()), len(values), unit, command, float(low), float(high))
 
 
 def share_figure(hits: np.ndarray, unit: str, command: str) -> Figure:
     """The share of True in `hits` [n] with Wilson's interval."""
-    from scipy.stats import binomtest
-
-    share = float(hits.mean())
-    bounds = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
-    low, high = min(share, float(bounds.low)), max(share, float(bounds.high))  # of rounding
-    return figure(share, len(hits), unit, command, low, high)
+    estimate = share(int(hits.sum()), len(hits))
+    return figure(estimate.value, estimate.n, unit, command, estimate.low, estimate.high)
 
 
 def range_figure(values: Iterable[float], unit: str, command: str) -> Figure:

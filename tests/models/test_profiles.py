@@ -9,18 +9,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from qamdt.curate.captions.captioners import KINDS as CAPTIONERS
+from qamdt.curate.captions.captioners import KINDS as JOBS
 from qamdt.curate.cli import app
 from qamdt.curate.config import Config, from_toml, to_toml
-from qamdt.models.clap.kinds import MATCHERS
+from qamdt.curate.roles import ROLES
 from qamdt.models.llm.kinds import LLMS
-from qamdt.models.pmos.base import KINDS
+from qamdt.models.pmos.kinds import KINDS
 from qamdt.models.profile import PROFILES, profile_or_file, profiles
-from qamdt.models.ref import ModelRef
-from qamdt.models.tags.tagger import TAGGERS
+from qamdt.models.ref import ModelRef, kinds_help
 from qamdt.schemas.errors import ConfigError
 
-ROLES = {"pmos": KINDS, "match": MATCHERS, "tagger": TAGGERS, "captioner": CAPTIONERS, "llm": LLMS}
+CAPTIONERS = ROLES["captioner"]
 ROOT = Path(__file__).parents[2]
 
 
@@ -55,9 +54,15 @@ def test_a_file_of_the_users_comes_first(tmp_path: Path, monkeypatch: pytest.Mon
 def test_models_list_names_the_kinds_of_every_role() -> None:
     shown = CliRunner().invoke(app, ["models", "list"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
+    lines = [" ".join(text.split()) for text in shown.stdout.splitlines()]
     for role, kinds in ROLES.items():
-        (line,) = [text for text in shown.stdout.splitlines() if text.split()[:1] == [role]]
-        assert all(re.search(rf"\b{kind}\b", line) for kind in kinds)
+        (first, *more) = kinds_help(kinds)
+        at = lines.index(" ".join((role, *first)))
+        assert lines[at + 1 : at + 1 + len(more)] == [" ".join(kind) for kind in more]
+
+
+def test_every_captioner_that_is_listed_has_a_job() -> None:
+    assert JOBS.keys() == CAPTIONERS.keys()
 
 
 def test_the_page_on_checkpoints_names_what_the_profile_uses() -> None:

@@ -15,8 +15,8 @@ from typing import Any
 from torch import nn
 
 from ...models.fetch.pretrained import load_safetensors
-from ...models.pmos.windows import sha256_of
 from ...schemas.errors import ConfigError, ModelError, WeightsMissing
+from ...schemas.hashing import hash_weights
 
 WEIGHTS = Path(__file__).parents[2] / "models" / "weights" / "codec-mini.safetensors"
 
@@ -86,7 +86,7 @@ def header(path: Path) -> Header:
         config = MiniConfig(**plain | {"widths": tuple(plain["widths"])})
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is no codec-mini: {error!r}") from error
-    return Header(config, about, sha256_of([path])[:16])
+    return Header(config, about, hash_weights([path])[:16])
 
 
 def read_network(path: Path) -> Any:

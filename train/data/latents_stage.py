@@ -24,6 +24,7 @@ from ...pipeline.stage import Call, work
 from ...schemas.errors import AudioError, StoreError
 from ...schemas.tables import Latent
 from ..audio_config import AudioConfig, LatentsConfig, ModelsConfig
+from ..check import check_models
 from ..codec.base import DOWN, Codec, name_of
 from ..codec.kinds import CODECS
 from .latent_scale import Sealed, seal
@@ -121,6 +122,7 @@ def make_latents(
     if config.latents.kept_only:
         _need(dataset, "decisions", "filter")
     _need(dataset, "clips", "ingest")
+    check_models(config.models, "codec", "text_encoder")
     job = latent_job(dataset, config, call.limit)
     work(dataset, job, config.run, call)
     sealed = None

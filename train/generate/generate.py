@@ -16,6 +16,7 @@ from ...audio.probe import probe
 from ...pipeline.stage import Log
 from ...schemas.errors import ConfigError
 from ..audio_config import AudioConfig
+from ..check import check_models
 from ..codec.base import name_of as codec_name
 from .audio_files import file_name, write_list, write_sound
 from .pipeline import Prompt, Studio, Take
@@ -31,6 +32,8 @@ def make_sounds(
     """
     if not prompts:
         raise ConfigError("give a prompt: --prompt 'slow piano', or --prompts FILE")
+    ranking = () if config.make.best is None else ("match",)
+    check_models(config.models, "codec", "text_encoder", *ranking)
     studio = Studio(run, config)
     wave = read_wave(init, config.make.seconds) if init else None
     lines = []

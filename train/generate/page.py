@@ -5,7 +5,6 @@ A row is a prompt and seed, a column a quality level. Sounds and pictures are in
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ import soundfile as sf
 from ...audio.sound import Sound
 from ...models.pmos.base import PmosModel
 from ...pipeline.dataset import write_atomically
+from ...reports.playable import data_uri, mp3_uri
 from ...schemas.errors import StoreError
 from .audio_files import LIST
 
@@ -111,9 +111,7 @@ def _cell(sound: Heard) -> str:
 
 
 def _sound(sound: Heard) -> str:
-    coded = io.BytesIO()
-    sf.write(coded, sound.wave, sound.rate_hz, format="MP3", compression_level=0.3)
-    return "data:audio/mpeg;base64," + base64.b64encode(coded.getvalue()).decode("ascii")
+    return mp3_uri(Sound(sound.wave[None], sound.rate_hz))
 
 
 def _picture(sound: Heard) -> str:
@@ -127,4 +125,4 @@ def _picture(sound: Heard) -> str:
     shown = np.repeat(mel[::2].T, 2, axis=0)
     coded = io.BytesIO()
     imsave(coded, shown, vmin=SILENCE + 3, vmax=2, cmap="magma", origin="lower", format="png")
-    return "data:image/png;base64," + base64.b64encode(coded.getvalue()).decode("ascii")
+    return data_uri("image/png", coded.getvalue())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qamdt.curate.demo.benchmark import bench, read_truth
-from qamdt.curate.demo.statistics import auc, auc_by_group, share
+from qamdt.curate.demo.statistics import auc, auc_by_group
 from qamdt.pipeline.dataset import Dataset
 from qamdt.schemas.errors import ConfigError
 from qamdt.schemas.tables import Caption, Clip, Decision, File, Pmos
@@ -60,20 +60,6 @@ def test_clips_of_one_piece_do_not_count_as_independent() -> None:
                         np.repeat(np.arange(12), 9), np.repeat(np.arange(12) + 12, 9))  # fmt: skip
     assert told.low == pytest.approx(alone.low, abs=0.02)
     assert told.high == pytest.approx(alone.high, abs=0.02)
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 4), (4, 4), (3, 7), (50, 100)])
-def test_a_share_lies_within_its_interval_and_mirrors(hits: int, n: int) -> None:
-    found, other = share(hits, n), share(n - hits, n)
-    assert 0 <= found.low <= found.value <= found.high <= 1
-    assert found.low == pytest.approx(1 - other.high)
-
-
-def test_wilson_as_published_and_impossible_shares() -> None:
-    assert share(0, 10).high == pytest.approx(0.2775, abs=1e-3)
-    for hits, n in ((0, 0), (3, 2), (-1, 2)):
-        with pytest.raises(ValueError, match="expected"):
-            share(hits, n)
 
 
 # ------------------------------------------------------------------------------- the real tables

@@ -119,7 +119,7 @@ def test_panns_log_mel_is_librosas() -> None:
 
 def test_panns_gives_a_row_and_logits_a_clip(files: dict[str, Path]) -> None:
     made = open_embedder(f"panns@{files['panns']}", "cpu", "audioldm")
-    assert len(made.classes) == 9 and made.listens["rate_hz"] == 16000
+    assert len(made.classes) == 9 and made.front_end["rate_hz"] == 16000
     for seconds in (0.1, 2.0, 5.3):
         (found,) = made.embed([Sound(music(seconds, 16000), 16000)])
         assert found.rows.shape == (1, 11) and (found.rows >= 0).all()

@@ -1,4 +1,4 @@
-"""evaluate/metrics/kad.py, posteriors.py, text_match.py, intervals.py: laws of each metric."""
+"""evaluate/metrics/kad.py, inception.py, clap_score.py: laws of each metric."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hypothesis.extra import numpy as hnp
 
 from qamdt.evaluate.metrics.clap_score import text_match
 from qamdt.evaluate.metrics.inception import inception_score, kl_per_clip, log_softmax
-from qamdt.evaluate.metrics.intervals import holm, mean_of, paired
 from qamdt.evaluate.metrics.kad import SCALE, kad, kid, median_distance, poly_kernel, squared_mmd
 from qamdt.schemas.errors import MetricError
 
@@ -189,34 +188,3 @@ def test_equal_texts_do_not_win_by_a_tie() -> None:
     assert found.matched.value == 0 and found.r1 == 0
     alone = text_match(unit(normal(2, 3)), unit(normal(1, 3)), np.array([0, 0]))
     assert alone.mismatched is None and alone.difference is None
-
-
-# --- intervals and tests -----------------------------------------------------------------------
-
-
-def test_mean_interval_holds_95_of_100() -> None:
-    found = [mean_of(normal(12, 1, s)[:, 0]) for s in range(800)]
-    share = np.mean(
-        [m.low <= 0 <= m.high for m in found if m.low is not None and m.high is not None]
-    )
-    assert 0.92 < share < 0.975
-    assert mean_of(np.array([2.0])).low is None
-    with pytest.raises(MetricError):
-        mean_of(np.array([]))
-
-
-def test_paired_finds_a_small_shift_that_is_common() -> None:
-    a = normal(50, 1)[:, 0] * 10
-    b = a + 0.3 + 0.1 * normal(50, 1, 1)[:, 0]
-    found = paired(a, b)
-    assert found.p_t < 1e-6 and found.p_wilcoxon < 1e-6 and found.low < 0.3 < found.high
-    same = paired(a, a)
-    assert same.p_t == same.p_wilcoxon == 1 and same.difference == 0
-    with pytest.raises(MetricError):
-        paired(a, b[:-1])
-
-
-def test_holm_by_hand() -> None:
-    found = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
-    assert found == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02})
-    assert holm({"a": 0.9, "b": 0.8})["a"] == 1

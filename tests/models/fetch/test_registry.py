@@ -18,6 +18,7 @@ from qamdt.models.fetch import registry
 from qamdt.models.fetch.hf_folder import folder_digest
 from qamdt.models.ref import ModelRef, require_no_path, require_path, resolve
 from qamdt.schemas.errors import ConfigError, ModelError, WeightsMissing
+from qamdt.schemas.hashing import hash_file
 
 
 @given(
@@ -79,7 +80,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.Entry:
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("toy/weights.bin", b"12345")
         archive.writestr("toy-1.dist-info/LICENSE", "free")
-    entry = registry.Entry("toy", "test", "1", "MIT", 5, "toy==1", registry._sha256(wheel))
+    entry = registry.Entry("toy", "test", "1", "MIT", 5, "toy==1", hash_file(wheel))
 
     def convert(package: Path, into: Path) -> None:
         shutil.copy(package / "toy" / "weights.bin", into)

@@ -23,7 +23,8 @@ from qamdt.models.finetune import figures
 from qamdt.models.finetune.config import FinetuneConfig
 from qamdt.models.finetune.network import open_network, optimizer_of, set_rates
 from qamdt.models.finetune.run import finetune
-from qamdt.models.pmos.base import KINDS, Wav2Vec2Pmos
+from qamdt.models.pmos.kinds import KINDS
+from qamdt.models.pmos.wav2vec2 import Wav2Vec2Pmos
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ConfigError, DatasetBusy, ModelError, QamdtError, WeightsMissing
 

@@ -15,7 +15,8 @@ from builders import music, sine
 from loopback import JsonHandler, serving
 
 from qamdt.audio.sound import Sound
-from qamdt.models.llm.audio_captioner import CAPTIONERS, RATE_HZ, OpenAiCaptioner, as_wav
+from qamdt.models.llm.audio_captioner import RATE_HZ, OpenAiCaptioner, as_wav
+from qamdt.models.llm.kinds import CAPTIONERS
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ConfigError, ModelError
 

@@ -121,6 +121,6 @@ def test_an_answer_is_checked() -> None:
 
 
 def _said(text: str) -> Any:
-    from qamdt.models.llm.answer import Said
+    from qamdt.models.llm.answer import Completion
 
-    return Said(text)
+    return Completion(text)

@@ -21,7 +21,13 @@ from qamdt.schemas.errors import ConfigError, ModelError, WeightsMissing
 
 
 class Server(JsonHandler):
-    """Answers a chat request with its prompt in upper case, or as the prompt's first word says."""
+    """Answers a chat request with its prompt in upper case, or as the prompt's first word says.
+
+    key: the bearer token that it wants; None wants none.
+    """
+
+    key: ClassVar[str | None] = None
+    keys: ClassVar[set[str]] = set()
 
     seen: ClassVar[Counter[str]] = Counter()
     bodies: ClassVar[list[dict[str, Any]]] = []
@@ -31,6 +37,9 @@ class Server(JsonHandler):
         prompt = body["messages"][0]["content"]
         self.seen[prompt] += 1
         self.bodies.append(body)
+        self.keys.add(self.headers["Authorization"])
+        if self.key is not None and self.headers["Authorization"] != f"Bearer {self.key}":
+            return self.answer(401, {"error": "who are you?"})
         word = prompt.split()[0]
         if word == "busy" and self.seen[prompt] < 3:
             return self.answer(429, {"error": "later"})
@@ -40,6 +49,8 @@ class Server(JsonHandler):
             return self.answer(400, {"error": "too many tokens"})
         if word == "odd":
             return self.answer(200, {"choices": []})
+        if word == "other":
+            return self.answer(200, {"choices": [{"index": 0}]})
         message = {"role": "assistant", "content": f" {prompt.upper()}\n"}
         return self.answer(200, {"choices": [{"message": message}]})
 
@@ -48,6 +59,7 @@ class Server(JsonHandler):
 def address() -> Iterator[str]:
     Server.seen.clear()
     Server.bodies.clear()
+    Server.keys.clear()
     with serving(Server) as where:
         yield where
 
@@ -65,20 +77,65 @@ def test_a_server_is_asked_and_order_is_kept(address: str) -> None:
 
 def test_one_failing_prompt_is_an_exception_in_its_place(address: str) -> None:
     """Busy servers are asked again, hopeless requests are not, and the others are answered."""
-    model = OpenAiLlm(f"{address}/#m", pause_s=0.01, attempts=3)
-    prompts = ["fine", "busy now", "broken", "long", "odd", "last"]
+    model = OpenAiLlm(f"{address}/#m", attempts=3)
+    prompts = ["fine", "busy now", "broken", "long", "odd", "other", "last"]
     answers = model.complete(prompts, 5)
     assert [a for a in answers if isinstance(a, list)] == [["FINE"], ["BUSY NOW"], ["LAST"]]
-    broken, long, odd = answers[2:5]
+    broken, long, odd, other = answers[2:6]
     assert isinstance(broken, ModelError) and "no luck" in str(broken)
     assert isinstance(long, ModelError) and "too many tokens" in str(long)
-    assert isinstance(odd, ModelError) and "not a chat completion" in str(odd)
-    wanted = {"fine": 1, "busy now": 3, "broken": 3, "long": 1, "odd": 1, "last": 1}
+    for answer in (odd, other):
+        assert isinstance(answer, ModelError) and "not a chat completion" in str(answer)
+    wanted = {"fine": 1, "busy now": 3, "broken": 3, "long": 1, "odd": 1, "other": 1, "last": 1}
     assert dict(Server.seen) == wanted
 
 
+KEY = "sk-secret-of-the-test"
+
+
+@pytest.fixture
+def locked(address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of the server, which wants `KEY`; the environment has none."""
+    monkeypatch.setattr(Server, "key", KEY)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    return address
+
+
+@pytest.mark.parametrize(
+    ("variable", "option"), [("OPENAI_API_KEY", ""), ("MY_KEY", "?key_env=MY_KEY")]
+)
+def test_a_key_comes_from_the_environment(
+    variable: str, option: str, locked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, KEY)
+    model = OpenAiLlm(f"{locked}#m{option}")
+    assert model.complete(["hello"], 5) == [["HELLO"]] and Server.keys == {f"Bearer {KEY}"}
+    assert model.model_id == "openai:m" and model.digest == OpenAiLlm(f"{locked}#m").digest
+    assert KEY not in repr(vars(model._server))
+
+
+def test_without_a_key_it_is_said_how_to_give_one(
+    locked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refused key is not tried again; a variable that is not there is told of at once."""
+    (answer,) = OpenAiLlm(f"{locked}#m").complete(["hello"], 5)
+    assert isinstance(answer, ModelError) and Server.seen["hello"] == 1
+    assert "HTTP 401" in str(answer) and "OPENAI_API_KEY" in str(answer)
+    assert "key_env=NAME" in str(answer) and Server.keys == {"Bearer EMPTY"}
+    with pytest.raises(ConfigError, match="no MY_KEY"):
+        resolve(f"openai@{locked}#m?key_env=MY_KEY", LLMS)
+
+
+def test_a_schema_goes_as_the_protocol_has_it(address: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    OpenAiLlm(f"{address}#m").complete(["x"], 5, schema)
+    assert Server.bodies[0]["response_format"] == {
+        "type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True},
+    }  # fmt: skip
+
+
 def test_a_server_that_is_not_there_is_an_error_a_prompt() -> None:
-    model = OpenAiLlm("http://127.0.0.1:9/v1#m", timeout_s=1, attempts=2, pause_s=0.01)
+    model = OpenAiLlm("http://127.0.0.1:9/v1#m", timeout_s=1, attempts=2)
     answers = model.complete(["a", "b"], 5)
     assert all(isinstance(a, ModelError) and "127.0.0.1:9" in str(a) for a in answers)
 

@@ -30,8 +30,7 @@ from vllm_job import SCHEMA, job_of, merge, merged, questions
 
 from qamdt.audio.sound import Sound
 from qamdt.models.fetch import registry
-from qamdt.models.llm.audio_captioner import CAPTIONERS
-from qamdt.models.llm.kinds import LLMS
+from qamdt.models.llm.kinds import CAPTIONERS, LLMS
 from qamdt.models.llm.smollm import SmolLm
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ModelError
@@ -294,7 +293,7 @@ def test_through_a_server_that_is_killed_too(folder: Path, tmp_path: Path) -> No
     """The client is killed in its middle, and then, when it goes on, the server: what was with it
     becomes error rows, no hang; with the server back, they are made."""
     port = free_port()
-    model = f"openai@http://127.0.0.1:{port}/v1#smol?timeout_s=300&attempts=2&pause_s=0.5"
+    model = f"openai@http://127.0.0.1:{port}/v1#smol?timeout_s=300&attempts=2"
     log = tmp_path / "log"
     with served(folder, log, port) as server:
         died = program(tmp_path, model, "--die-at=2")

@@ -12,9 +12,11 @@ from test_degrade import RATE_HZ, music
 from qamdt.audio.damage.degrade import KINDS as DAMAGES
 from qamdt.audio.damage.degrade import degrade
 from qamdt.audio.sound import Sound
-from qamdt.models.pmos.base import KINDS, WEIGHTS, EmbeddedPmos, Wav2Vec2Pmos
+from qamdt.models.pmos.base import WEIGHTS, EmbeddedPmos
+from qamdt.models.pmos.kinds import KINDS
 from qamdt.models.pmos.mini_features import CUES, MELS, features
 from qamdt.models.pmos.mini_network import NetConfig, PmosNet
+from qamdt.models.pmos.wav2vec2 import Wav2Vec2Pmos
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ConfigError, ModelError, WeightsMissing
 

@@ -22,7 +22,7 @@ from checkpoint_builders import as_fairseq, heads, network_of, saved
 from qamdt.audio.loudness import integrated_loudness
 from qamdt.audio.sound import Sound
 from qamdt.models.fetch.torch_file import Inert, read_content, tensors_of
-from qamdt.models.pmos.base import KINDS
+from qamdt.models.pmos.kinds import KINDS
 from qamdt.models.pmos.qama import QamaPmos
 from qamdt.models.ref import resolve
 from qamdt.schemas.errors import ConfigError, ModelError, WeightsMissing

@@ -15,7 +15,8 @@ from qamdt.audio.sound import Sound
 from qamdt.models.fetch import musicnn as fetch_musicnn
 from qamdt.models.ref import resolve
 from qamdt.models.tags import musicnn
-from qamdt.models.tags.tagger import TAGGERS, MusicnnTagger
+from qamdt.models.tags.kinds import TAGGERS
+from qamdt.models.tags.tagger import MusicnnTagger
 from qamdt.schemas.errors import ConfigError, EndOfAudio, ModelError, WeightsMissing
 
 RATE_HZ = musicnn.RATE_HZ
