@@ -1,4 +1,4 @@
-"""A station's call: a job is run, resumed or only counted, and what it did is said in one line."""
+"""A station's call: a job is run, resumed or only counted, and what it did is logged in one line."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ Log = Callable[[str], None]
 class Call:
     """How a station is called this once. Nothing here changes a row.
 
-    limit: at most so many files (ingest) or clips. dry_run: say what would be done, do nothing.
-    retry_errors: forget error rows first. say: takes the lines that are printed.
+    limit: at most so many files (ingest) or clips. dry_run: log what would be done, do nothing.
+    retry_errors: forget error rows first. quiet: no progress bar. log: takes the lines.
     """
 
     limit: int | None = None
@@ -46,7 +46,7 @@ class Call:
 
 
 def work(dataset: Dataset, job: Job, where: RunConfig, call: Call) -> Summary:
-    """Run what is pending of a job and say what was done. The caller holds the dataset's lock."""
+    """Run what is pending of a job and log what was done. The caller holds the dataset's lock."""
     if call.retry_errors and not call.dry_run:
         for out in job.outputs:
             if n := dataset.forget_errors(out.table, out.fingerprint):

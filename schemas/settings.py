@@ -200,15 +200,15 @@ def _items(value: Sequence[Any], kinds: tuple[Any, ...]) -> tuple[tuple[Any, ...
         kinds = (kinds[0],) * len(value)
     if len(kinds) != len(value):
         return None
-    made = []
+    converted_items = []
     for item, kind in zip(value, kinds, strict=True):
         if kind is float and isinstance(item, int | float) and not isinstance(item, bool):
-            made.append(float(item))
+            converted_items.append(float(item))
         elif isinstance(item, kind) and not isinstance(item, bool):
-            made.append(item)
+            converted_items.append(item)
         else:
             return None
-    return (tuple(made),)
+    return (tuple(converted_items),)
 
 
 def _wanted(kinds: tuple[Any, ...]) -> str:
