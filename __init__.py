@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         tagger,
     )
     from .evaluate.api import Comparison, Evaluation, compare, evaluate
-    from .schemas.answer import Answer
+    from .reports.answer import Answer
     from .schemas.errors import QamdtError
 
 __all__ = [
@@ -47,7 +47,7 @@ _HOMES = {
         "tagger",
     ),
     ".evaluate.api": ("Comparison", "Evaluation", "compare"),
-    ".schemas.answer": ("Answer",),
+    ".reports.answer": ("Answer",),
     ".schemas.errors": ("QamdtError",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

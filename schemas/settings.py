@@ -17,25 +17,28 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import sys
-import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tomli_w
-
 from .errors import ConfigError
+from .run_log import note
 
 C = TypeVar("C")
 
 
-def setting(default: Any, doc: str, choices: tuple[str, ...] = (), was: str = "") -> Any:
-    """A field with its default and the sentence that `--help` shows. was: the name it had before."""
-    about = {"doc": doc, "choices": choices, "was": was}
-    return dataclasses.field(default=default, metadata=about)
+def setting(
+    default: Any, doc: str, choices: tuple[str, ...] = (), was: str = "", commas: bool = True
+) -> Any:
+    """A field with its default and the sentence that `--help` shows.
+
+    was: its name in the release before; flags and TOML of that name are read, with a note.
+    commas: whether a flag of several values is cut at commas; not where a value may hold one.
+    """
+    metadata = {"doc": doc, "choices": choices, "was": was, "commas": commas}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def renamed(cls: type) -> dict[str, str]:
@@ -52,16 +55,6 @@ def params_of(config: Any, names: Sequence[str] | None = None) -> dict[str, Any]
     old = {new: was for was, new in renamed(type(config)).items()}
     values = dataclasses.asdict(config)
     return {old.get(name, name): values[name] for name in (values if names is None else names)}
-
-
-_noted: set[str] = set()
-
-
-def note_renamed(old: str, new: str) -> None:
-    """Say once, on standard error, that a name is an old one."""
-    if old not in _noted:
-        _noted.add(old)
-        print(f"note: {old} is now {new}; the old name goes with the next release", file=sys.stderr)
 
 
 def override(config: C, section: str, values: Mapping[str, Any]) -> C:
@@ -113,7 +106,7 @@ def converted(cls: type, values: Mapping[str, Any], where: str = "") -> dict[str
     clean = {}
     for name, value in values.items():
         if name in old_names:
-            note_renamed(f"{where}{name}", old_names[name])
+            note(f"{where}{name} is now called {old_names[name]}")
             if old_names[name] in values:
                 raise ConfigError(f"{where}{name} and {old_names[name]} are one setting; give one")
             name = old_names[name]
@@ -127,6 +120,8 @@ def converted(cls: type, values: Mapping[str, Any], where: str = "") -> dict[str
 
 def read_toml(path: Path) -> dict[str, dict[str, Any]]:
     """The sections of a TOML file. Raises ConfigError."""
+    import tomllib
+
     try:
         content = tomllib.loads(path.read_text())
     except FileNotFoundError as e:
@@ -166,6 +161,8 @@ def to_plain(config: Any) -> dict[str, dict[str, Any]]:
 
 def to_toml(config: Any) -> str:
     """TOML that `from_toml` reads back to an equal configuration."""
+    import tomli_w
+
     return tomli_w.dumps(to_plain(config))
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...schemas.errors import ConfigError
+from .config import FORMS
 
-FORMS = ("paper", "common")
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (x [B, C, T, F], t [B]) -> the network's prediction
 
 

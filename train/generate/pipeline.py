@@ -35,8 +35,9 @@ from ..codec.text_encoders import ENCODERS, TextEncoder
 from ..codec.text_encoders import name_of as text_name
 from ..data.latents_stage import latent_frames
 from ..data.text_states import padded
+from ..diffusion.config import STEPS
 from ..diffusion.guidance import Condition, check_text, guided
-from ..diffusion.objective import STEPS, Objective
+from ..diffusion.objective import Objective
 from ..diffusion.solvers import Noise, sample
 from ..diffusion.variation import vary
 from ..diffusion.windowed import Windowed

@@ -16,8 +16,9 @@ from safetensors.torch import save
 
 from ...pipeline.dataset import write_atomically
 from ..data.text_states import NULL_TEXT, StoredText, padded
+from ..diffusion.config import SampleConfig
 from ..diffusion.objective import Objective
-from ..diffusion.solvers import SampleConfig, sample
+from ..diffusion.solvers import sample
 from ..network.model import QAMDT
 
 

@@ -6,9 +6,10 @@ from torch import Tensor
 from train_builders import Inputs, inputs, network
 
 from qamdt.schemas.errors import ConfigError
+from qamdt.train.diffusion.config import PREDICTIONS, ObjectiveConfig, SampleConfig
 from qamdt.train.diffusion.guidance import Condition, combine, guided, rescaled
-from qamdt.train.diffusion.objective import PREDICTIONS, Objective, ObjectiveConfig
-from qamdt.train.diffusion.solvers import Noise, SampleConfig, ddim_times, sample, solver_of
+from qamdt.train.diffusion.objective import Objective
+from qamdt.train.diffusion.solvers import Noise, ddim_times, sample, solver_of
 from qamdt.train.network.model import QAMDT
 
 

@@ -24,9 +24,10 @@ from qamdt.train.codec.kinds import CODECS
 from qamdt.train.codec.text_encoders import MiniLmText
 from qamdt.train.codec.text_encoders import name_of as text_name
 from qamdt.train.config import Config
+from qamdt.train.diffusion.config import ObjectiveConfig, SampleConfig
 from qamdt.train.diffusion.guidance import Condition, guided
-from qamdt.train.diffusion.objective import Objective, ObjectiveConfig
-from qamdt.train.diffusion.solvers import Noise, SampleConfig, sample
+from qamdt.train.diffusion.objective import Objective
+from qamdt.train.diffusion.solvers import Noise, sample
 from qamdt.train.diffusion.variation import vary
 from qamdt.train.diffusion.windowed import Windowed, window_starts
 from qamdt.train.generate.audio_files import file_name, read_about, write_list, write_sound
