@@ -121,8 +121,8 @@ class Flags:
             if "config" in parameters:
                 config = self._configured(ctx, given, sections, settings)
                 if given["show_config"]:
-                    self.check(config, sections)
                     typer.echo(to_toml(config), nl=False)
+                    self.check(config, sections)
                     return
                 log_config(to_toml(config))
                 values["config"] = config

@@ -74,7 +74,7 @@ def test_an_old_name_is_read_with_a_note_and_stays_in_fingerprints(
     (tmp_path / "old.toml").write_text("[part]\nfits = 2\n")
     config = from_toml(tmp_path / "old.toml", WithRenamed())
     assert config.part == Renamed(min_z=2.0)
-    assert "note: [part] fits is now min_z" in capsys.readouterr().err
+    assert "[part] fits is now called min_z" in capsys.readouterr().err
     assert "fits" not in to_toml(config) and "min_z = 2.0" in to_toml(config)
     assert params_of(config.part) == {"fits": 2.0, "other": 2}
     assert params_of(config.part, ("min_z",)) == {"fits": 2.0}
