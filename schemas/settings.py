@@ -71,15 +71,18 @@ def override(config: C, section: str, values: Mapping[str, Any]) -> C:
     return dataclasses.replace(config, **{section: new})  # type: ignore[type-var]
 
 
-def configured(config: C, given: Mapping[str, Any]) -> C:
+def configured(config: C, given: Mapping[str, Any], only: Sequence[str] = ()) -> C:
     """A copy of `config` with settings replaced, as a program gives them.
 
     given: by the setting's name where one section alone has it (`min_level=2`), or a section with
-    a dict of its settings (`filter={"min_level": 2}`). Raises ConfigError, near names included.
+    a dict of its settings (`filter={"min_level": 2}`). only: the sections looked at; default: all.
+    Raises ConfigError, near names included.
     """
     sections = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}  # type: ignore[arg-type]
     homes: dict[str, list[str]] = {}
     for section, values in sections.items():
+        if only and section not in only:
+            continue
         for f in dataclasses.fields(values):
             homes.setdefault(f.name, []).append(section)
     for name, value in given.items():

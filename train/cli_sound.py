@@ -112,11 +112,11 @@ def codec_eval(
     """Measure what of your own music survives the codec."""
     from ..models.pmos.kinds import KINDS
     from ..models.ref import pick_device, resolve
+    from .check import open_model
     from .codec.center_crop import middles
     from .codec.evaluate import round_trip, summary
-    from .codec.kinds import CODECS
 
-    codec = resolve(config.models.codec, CODECS, device=pick_device(config.models.device))
+    codec = open_model(config.models, "codec", device=pick_device(config.models.device))
     pmos, trips = resolve(judge, KINDS), []
     for name, wave in middles(source, seconds, limit):
         trip = round_trip(codec, wave, name, pmos)

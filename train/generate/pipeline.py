@@ -23,15 +23,14 @@ import torch
 from ...audio.mel import HOP, RATE_HZ
 from ...audio.sound import Sound
 from ...models.clap.base import MatchModel
-from ...models.clap.kinds import MATCHERS
-from ...models.ref import pick_device, resolve
+from ...models.ref import pick_device
 from ...schemas.errors import ConfigError
 from ...schemas.prompt import prompt_of
 from ..audio_config import AudioConfig
+from ..check import open_model
 from ..codec.base import DOWN, Codec
 from ..codec.base import name_of as codec_name
-from ..codec.kinds import CODECS
-from ..codec.text_encoders import ENCODERS, TextEncoder
+from ..codec.text_encoders import TextEncoder
 from ..codec.text_encoders import name_of as text_name
 from ..data.latents_stage import latent_frames
 from ..data.text_states import padded
@@ -74,10 +73,8 @@ class Studio:
         self.device = pick_device(config.models.device)
         self.network, self.trained, self.about = load_network(run, torch.device(self.device))
         self.objective = Objective(self.trained.objective)
-        self.codec: Codec = resolve(config.models.codec, CODECS, device=self.device)
-        self.encoder: TextEncoder = resolve(
-            config.models.text_encoder, ENCODERS, device=self.device
-        )
+        self.codec: Codec = open_model(config.models, "codec", device=self.device)
+        self.encoder: TextEncoder = open_model(config.models, "text_encoder", device=self.device)
         self.scale = self._checked()
         window, wanted = self.network.config.frames, latent_frames(config.make.seconds)
         self.frames = max(window, wanted)
@@ -138,7 +135,7 @@ class Studio:
 
     @cached_property
     def matcher(self) -> MatchModel:
-        return resolve(self.config.models.match, MATCHERS, device=self.device)
+        return open_model(self.config.models, "match", device=self.device)
 
     def _latents(
         self, prompts: Sequence[Prompt], texts: Sequence[str], clean: torch.Tensor | None
