@@ -30,7 +30,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) -e '.[demo,train,dev]'
+	$(PIP) -e '.[demo,train,dev,docs]'
 	@touch $@
 
 $(VENV)/.pmos: $(VENV)/.dev

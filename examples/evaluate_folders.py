@@ -1,4 +1,4 @@
-"""Compares two systems: python examples/evaluate_folders.py music/ ours/ theirs/
+"""Compares two systems: python examples/evaluate_folders.py music/ generated/ theirs/
 
 Both folders hold generated sounds, paired by file name; the reference is real music.
 """
