@@ -36,7 +36,9 @@ def test_latents_are_made_and_the_run_goes_on(trained: tuple[qamdt.Dataset, qamd
     assert qamdt.fit(str(data.root), str(run.root), steps=3, **TINY).step == 3
 
 
-def test_sounds_say_what_made_them(trained: tuple[qamdt.Dataset, qamdt.Run], tmp_path: Path) -> None:
+def test_sounds_say_what_made_them(
+    trained: tuple[qamdt.Dataset, qamdt.Run], tmp_path: Path
+) -> None:
     _, run = trained
     sounds = qamdt.generate(run, ["piano", "drums"], quality=[1, 5], steps=2, seconds=1.0, seed=7)
     assert [(s.about["prompt"], s.about["quality"]) for s in sounds] == [

@@ -143,10 +143,12 @@ def sample(
     levels = torch.as_tensor(quality, dtype=torch.float32, device=text.device).expand(len(text))
     for level in (*levels.tolist(), low_quality):
         check_quality(level)
-    told = check_text(Condition(text, text_mask, levels))
-    untold = check_text(Condition(null_text, null_text_mask, levels.new_full((1,), low_quality)))
+    conditional = check_text(Condition(text, text_mask, levels))
+    unconditional = check_text(
+        Condition(null_text, null_text_mask, levels.new_full((1,), low_quality))
+    )
     denoise = guided(
-        model, told, untold, guidance=config.guidance, form=config.form, rescale=config.rescale,
+        model, conditional, unconditional, guidance=config.guidance, form=config.form, rescale=config.rescale,
         on=lambda t: config.interval_low <= t / STEPS <= config.interval_high,
     )  # fmt: skip
     noise = Noise(seeds, shape or model.config.shape, text)

@@ -19,7 +19,7 @@ from ..audio_config import AudioConfig
 from ..check import check_models
 from ..codec.base import name_of as codec_name
 from .audio_files import file_name, write_list, write_sound
-from .pipeline import Prompt, Studio, Take
+from .pipeline import Generator, Prompt, Take
 
 
 def make_sounds(
@@ -44,13 +44,13 @@ def candidates_of(
 ) -> Iterator[tuple[Take, dict[str, Any]]]:
     """`n` candidates of each prompt, seeds rising from its own; the `best` of them, or all.
 
-    Each with what made it. Raises ConfigError where there is no prompt; see Studio.
+    Each with what made it. Raises ConfigError where there is no prompt; see Generator.
     """
     if not prompts:
         raise ConfigError("give a prompt: --prompt 'slow piano', or --prompts FILE")
     ranking = () if config.make.best is None else ("match",)
     check_models(config.models, "codec", "text_encoder", *ranking)
-    studio = Studio(run, config)
+    studio = Generator(run, config)
     wave = read_wave(init, config.make.seconds) if init else None
     for prompt in prompts:
         candidates = [
@@ -95,7 +95,7 @@ def read_wave(path: Path, seconds: float) -> np.ndarray:
     return decode_window(path, 0.0, length).mono_at(RATE_HZ)
 
 
-def _about(take: Take, studio: Studio, config: AudioConfig, init: Path | None) -> dict[str, Any]:
+def _about(take: Take, studio: Generator, config: AudioConfig, init: Path | None) -> dict[str, Any]:
     prompt, make, sampling = take.prompt, config.make, config.sample
     name = file_name(prompt.text, prompt.quality, prompt.seed, make.format)
     return {

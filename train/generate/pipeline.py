@@ -1,6 +1,6 @@
 """The studio: a trained network, its codec and its text encoder; prompts in, sounds out.
 
-    studio = Studio(run, config)
+    studio = Generator(run, config)
     for take in studio.takes([Prompt("slow piano", quality=5.0)]):
         take.wave, take.similarity ...
 
@@ -65,7 +65,7 @@ class Take:
     similarity: float | None = None
 
 
-class Studio:
+class Generator:
     """Opens what a run needs. Raises WeightsMissing, ConfigError where codec or encoder are others."""
 
     def __init__(self, run: Path, config: AudioConfig) -> None:
@@ -85,13 +85,13 @@ class Studio:
     def _checked(self) -> float:
         """The scale of the latents that the network was trained on."""
         latents, text = (_told(self.about, name) for name in ("latents", "text"))
-        for what, flag, own, told in (
+        for what, flag, own, trained_with in (
             ("codec", "--codec", codec_name(self.codec), latents.get("codec")),
             ("text encoder", "--text-encoder", text_name(self.encoder), text.get("encoder")),
         ):
-            if told is not None and told != own:
+            if trained_with is not None and trained_with != own:
                 raise ConfigError(
-                    f"{self.run} was trained with {what} {told!r}; {own!r} is given: choose with {flag}"
+                    f"{self.run} was trained with {what} {trained_with!r}; {own!r} is given: choose with {flag}"
                 )
         if "scale" not in latents:
             raise ConfigError(
@@ -153,10 +153,10 @@ class Studio:
                 make.low_quality, shape,
             )  # fmt: skip
         check_quality(make.low_quality)
-        told = check_text(Condition(text, mask, levels))
+        conditional = check_text(Condition(text, mask, levels))
         low = levels.new_full((1,), make.low_quality)
         denoise = guided(
-            self.wrapped, told, check_text(Condition(null, null_mask, low)),
+            self.wrapped, conditional, check_text(Condition(null, null_mask, low)),
             guidance=sampling.guidance, form=sampling.form, rescale=sampling.rescale,
             on=lambda t: sampling.interval_low <= t / STEPS <= sampling.interval_high,
         )  # fmt: skip

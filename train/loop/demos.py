@@ -70,6 +70,6 @@ def write_latents(
         {"prompt": p, "quality": q, "seed": s}
         for p, q, s in zip(prompts, levels, seeds, strict=True)
     ]
-    told = {"made": made, "scale": scale, **about}
-    header = {key: json.dumps(value) for key, value in told.items()}
+    metadata = {"made": made, "scale": scale, **about}
+    header = {key: json.dumps(value) for key, value in metadata.items()}
     write_atomically(path, save({"latents": (latents / scale).contiguous()}, header))
