@@ -187,10 +187,13 @@ def _sound_config(
 
 def _root(folder: Folder) -> Path:
     """The path of a folder, or of what has one."""
-    root = getattr(folder, "root", folder)
-    if not isinstance(root, str | Path):
-        raise ConfigError(f"{folder!r}: expected a folder")
-    return Path(root)
+    if not isinstance(folder, str | Path):  # a Path has a `root` too: that of the file system
+        folder = getattr(folder, "root", None) or _refuse(folder)
+    return Path(folder)
+
+
+def _refuse(folder: object) -> str:
+    raise ConfigError(f"{folder!r}: expected a folder, a qamdt.Dataset or a qamdt.Run")
 
 
 def _log(progress: bool, log: Log | None) -> Log:

@@ -72,8 +72,8 @@ def paired(conditional: Condition, unconditional: Condition) -> Condition:
 
 
 def guided(
-    model: torch.nn.Module, conditional: Condition, unconditional: Condition, *, guidance: float, form: str,
-    rescale: float = 0.0, on: Callable[[float], bool] = lambda t: True,
+    model: torch.nn.Module, conditional: Condition, unconditional: Condition, *, guidance: float,
+    form: str, rescale: float = 0.0, on: Callable[[float], bool] = lambda t: True,
 ) -> Denoiser:  # fmt: skip
     """The network under guidance where `on(t)`, and under the condition alone elsewhere.
 

@@ -148,7 +148,8 @@ def sample(
         Condition(null_text, null_text_mask, levels.new_full((1,), low_quality))
     )
     denoise = guided(
-        model, conditional, unconditional, guidance=config.guidance, form=config.form, rescale=config.rescale,
+        model, conditional, unconditional, guidance=config.guidance, form=config.form,
+        rescale=config.rescale,
         on=lambda t: config.interval_low <= t / STEPS <= config.interval_high,
     )  # fmt: skip
     noise = Noise(seeds, shape or model.config.shape, text)

@@ -91,7 +91,8 @@ class Generator:
         ):
             if trained_with is not None and trained_with != own:
                 raise ConfigError(
-                    f"{self.run} was trained with {what} {trained_with!r}; {own!r} is given: choose with {flag}"
+                    f"{self.run} was trained with {what} {trained_with!r}; {own!r} is "
+                    f"given: choose with {flag}"
                 )
         if "scale" not in latents:
             raise ConfigError(

@@ -179,7 +179,7 @@ class Block(nn.Module):
         self, x: Tensor, conditioning: Conditioning, rotary: Tensor | None, skip: Tensor | None = None,
         n_queries: int | None = None, n_keys: int | None = None,
     ) -> Tensor:  # fmt: skip
-        """x [B, N, D] -> [B, N, D]; or the first `n_queries` tokens, which attend to the first `n_keys`."""
+        """x [B, N, D] -> [B, N, D]; or the first `n_queries` tokens, of the first `n_keys`."""
         if self.join is not None and skip is not None:
             x = self.join(x, skip)
         parts = (self.table + conditioning.time).chunk(6, 1)

@@ -65,7 +65,7 @@ def test_attention_is_the_softmax_of_scaled_products() -> None:
     torch.testing.assert_close(attend(q, k, v), want)
 
 
-@pytest.mark.parametrize("heard", [None, 270])
+@pytest.mark.parametrize("n_keys", [None, 270])
 def test_attention_by_heads_is_pytorchs(n_keys: int | None) -> None:
     """Values and gradients of long sequences, of views too, and of keys that nobody hears."""
     g = torch.Generator().manual_seed(0)
