@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 .PHONY: help env dev models curate demo bench test test-all test-isa lint types format check chaos \
   real-music train-pmos train-pmos-16k train-clap calibrate-tags eval-models figures-line \
   figures-trainer figures-captions figures-evaluator figures-codec figures-adapters train \
-  figures-house train-codec quality-proof test-oracle test-laion vllm-env test-vllm quote clean
+  figures-house train-codec quality-proof test-oracle test-laion vllm-env test-vllm quote docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,11 +30,15 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) -e '.[demo,train,dev]'
+	$(PIP) -e '.[demo,train,dev,docs]'
 	@touch $@
 
 $(VENV)/.pmos: $(VENV)/.dev
 	$(PIP) -e '.[pmos]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.core
+	$(PIP) -e '.[docs]'
 	@touch $@
 
 $(VENV)/.models: $(VENV)/.core models/fetch/registry.py
@@ -206,7 +210,12 @@ figures-house: $(VENV)/.dev  ## measure the code itself: figures/house.json
 	  $(foreach file,$(ISA),--isa '$(file)') $(if $(JUNIT),--junit '$(JUNIT)')
 
 quote: $(VENV)/.core  ## bring the figures that documents quote up to figures/*.json
-	$(BIN)/python -m qamdt.benchmarks.quote README.md models/weights/*.md
+	$(BIN)/python -m qamdt.benchmarks.quote README.md docs/*.md models/weights/*.md
+
+docs: $(VENV)/.docs  ## the site in out/site, from docs/ and the code
+	@mkdir -p .typing && ln -sfn .. .typing/qamdt
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=.typing $(BIN)/mkdocs build --strict -q
+	@echo "open out/site/index.html"
 
 clean:  ## remove the environment and what was made
 	rm -rf $(VENV) $(ORACLE) $(VLLM) .typing out build *.egg-info

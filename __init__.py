@@ -18,37 +18,46 @@ if TYPE_CHECKING:
     from .curate.api import Dataset, curate, filter, quantize
     from .curate.plugin import (
         captioner,
+        codec,
+        embedder,
         filter_rule,
         listener,
         llm,
         match_model,
         pmos_model,
         tagger,
+        text_encoder,
     )
     from .evaluate.api import Comparison, Evaluation, compare, evaluate
-    from .schemas.answer import Answer
+    from .reports.answer import Answer
     from .schemas.errors import QamdtError
+    from .train.api import GeneratedSound, Run, fit, generate, latents
 
 __all__ = [
-    "Answer", "Comparison", "Dataset", "Evaluation", "QamdtError", "__version__", "captioner",
-    "compare", "curate", "evaluate", "filter", "filter_rule", "listener", "llm", "match_model",
-    "pmos_model", "quantize", "tagger",
+    "Answer", "Comparison", "Dataset", "Evaluation", "GeneratedSound", "QamdtError", "Run",
+    "__version__", "captioner", "codec", "compare", "curate", "embedder", "evaluate", "filter",
+    "filter_rule", "fit", "generate", "latents", "listener", "llm", "match_model", "pmos_model",
+    "quantize", "tagger", "text_encoder",
 ]  # fmt: skip
 
 _HOMES = {
     ".curate.api": ("Dataset", "filter", "quantize"),
     ".curate.plugin": (
         "captioner",
+        "codec",
+        "embedder",
         "filter_rule",
         "listener",
         "llm",
         "match_model",
         "pmos_model",
         "tagger",
+        "text_encoder",
     ),
     ".evaluate.api": ("Comparison", "Evaluation", "compare"),
-    ".schemas.answer": ("Answer",),
+    ".reports.answer": ("Answer",),
     ".schemas.errors": ("QamdtError",),
+    ".train.api": ("GeneratedSound", "Run", "fit", "generate", "latents"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 _CALLABLE = ("curate", "evaluate")  # packages that are called by their own name

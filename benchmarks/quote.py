@@ -4,7 +4,8 @@
 
 A quoted figure is a table row that begins with a figure's name in backticks: its columns `value` (or
 `value [95%]`) and `n` are written anew, with as many digits as stood there; so is `stand-in`, by the
-figure of that name with `_standin` behind it. Other cells and rows of unknown names stay.
+figure of that name with `_standin` behind it. Elsewhere it is a number, or a number and an interval,
+right before the name in parentheses: 0.95 [0.94, 0.96] (`pmos_pearson`). All else stays.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path("figures")
+NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
+IN_SENTENCE = re.compile(rf"(?<![\w.])({NUMBER})( \[{NUMBER}, {NUMBER}\])? \(`(\w+)`\)")
 
 
 def read_figures(folder: Path) -> dict[str, dict[str, Any]]:
@@ -28,7 +31,7 @@ def read_figures(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def requote(text: str, figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """`text` with the values in its tables as `figures` has them."""
+    """`text` with the values in its tables and sentences as `figures` has them."""
     lines: list[str] = []
     header: list[str] = []
     for line in text.splitlines(keepends=True):
@@ -48,17 +51,36 @@ def requote(text: str, figures: Mapping[str, Mapping[str, Any]]) -> str:
                 elif head == "n":
                     cells[place] = str(figure["n"])
             line = f"| {' | '.join(cells)} |\n"
-        lines.append(line)
+        lines.append(IN_SENTENCE.sub(lambda quote: _in_sentence(quote, figures), line))
     return "".join(lines)
+
+
+def _in_sentence(quote: re.Match[str], figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """A number before its name; the interval is written where one stood."""
+    number, interval, name = quote.groups()
+    if name not in figures:
+        return quote[0]
+    figure = figures[name]
+    return f"{_written(number, figure) if interval else _value(number, figure)} (`{name}`)"
 
 
 def _written(old: str, figure: Mapping[str, Any]) -> str:
     """The value, and its interval where it has one, with the digits of `old`."""
-    digits = len((re.match(r"-?[\d,]+(?:\.(\d+))?", old) or [""])[1] or "")
-    value = f"{figure['value']:.{digits}f}"
     if figure["low"] is None:
-        return value
-    return f"{value} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
+        return _value(old, figure)
+    digits = _digits(old)
+    low, high = f"{figure['low']:.{digits}f}", f"{figure['high']:.{digits}f}"
+    return f"{_value(old, figure)} [{low}, {high}]"
+
+
+def _value(old: str, figure: Mapping[str, Any]) -> str:
+    return f"{figure['value']:.{_digits(old)}f}"
+
+
+def _digits(old: str) -> int:
+    """The digits behind the point of the number that `old` begins with."""
+    number = re.match(r"-?[\d,]+(?:\.(\d+))?", old)
+    return len(number[1] or "") if number else 0
 
 
 def main() -> None:

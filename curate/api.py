@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..schemas.answer import Answer
+from ..reports.answer import Answer
 from ..schemas.errors import ConfigError
 from ..schemas.settings import configured
 from .config import Config, from_toml

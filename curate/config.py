@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..models.profile import profile_or_file
-from ..pipeline.stage import RunConfig
+from ..models.profile import apply_profile, is_profile, profile_or_file
+from ..pipeline.run_config import RunConfig
 from ..schemas import plugins, settings
 from ..schemas.errors import ConfigError
 from ..schemas.settings import at_least, between, one_of, setting, to_toml
@@ -220,4 +220,7 @@ class Config:
 def from_toml(path: Path, base: Config | None = None) -> Config:
     """The configuration of a TOML file, or of a profile by its name, over `base` (default: the
     defaults). Raises ConfigError."""
-    return settings.from_toml(profile_or_file(path), base or Config())
+    config = base or Config()
+    if is_profile(path):
+        return apply_profile(path, config)
+    return settings.from_toml(profile_or_file(path), config)

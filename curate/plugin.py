@@ -55,8 +55,8 @@ def listener(name: str, /, *, version: int = 1, **columns: str) -> Callable[[T],
     cls = row_class(name, version, checked_columns(name, columns))
 
     def decorate(made_of: T) -> T:
-        made = PluginListener(cls, version, made_of, source_sha256(made_of))
-        plugins.register("listener", name, made, made_of)
+        plugin = PluginListener(cls, version, made_of, source_sha256(made_of))
+        plugins.register("listener", name, plugin, made_of)
         return made_of
 
     return decorate
@@ -64,11 +64,11 @@ def listener(name: str, /, *, version: int = 1, **columns: str) -> Callable[[T],
 
 def listeners() -> dict[str, PluginListener]:
     """The plug-ins' listeners, by name. Raises ConfigError for one that no decorator made."""
-    found = plugins.kinds("listener", {})
-    for name, kind in found.items():
+    known = plugins.kinds("listener", {})
+    for name, kind in known.items():
         if not isinstance(kind, PluginListener):
             raise ConfigError(f"listener {name!r}: decorate {kind!r} with @qamdt.listener")
-    return found
+    return known
 
 
 def filter_rule(name: str, condition: str, sentence: str = "") -> Rule:
@@ -89,11 +89,11 @@ def filter_rule(name: str, condition: str, sentence: str = "") -> Rule:
 
 def filter_rules() -> tuple[Rule, ...]:
     """The plug-ins' filter rules. Raises ConfigError for one that `filter_rule` did not make."""
-    found = plugins.kinds("filter", {})
-    for name, rule in found.items():
+    known = plugins.kinds("filter", {})
+    for name, rule in known.items():
         if not isinstance(rule, Rule):
             raise ConfigError(f"filter rule {name!r}: make it by qamdt.filter_rule, not {rule!r}")
-    return tuple(found.values())
+    return tuple(known.values())
 
 
 def captioner(name: str) -> Callable[[T], T]:

@@ -73,7 +73,7 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The answer. compared: clips looked at; without: clips that have no usable embedding."""
 
     hits: tuple[Hit, ...]
@@ -89,7 +89,7 @@ def search(
     where: str | None = None,
     kept_only: bool = False,
     per_file: int | None = None,
-) -> Found:
+) -> SearchResult:
     """The clips whose embeddings have the largest cosine with `query`, equal ones by clip_id.
 
     query: [dim], of any length but 0. where: one SQL condition on columns of `clips_full`.
@@ -114,7 +114,7 @@ def search(
         except duckdb.Error as error:
             raise StoreError(f"cannot be answered (where = {where!r}): {error}") from error
     hits = tuple(Hit(rank, *row) for rank, row in enumerate(rows, 1))
-    return Found(hits, compared, without, model_id)
+    return SearchResult(hits, compared, without, model_id)
 
 
 def embed_text(dataset: Dataset, text: str, models: ModelsConfig) -> np.ndarray:

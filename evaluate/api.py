@@ -112,7 +112,7 @@ def evaluate(
     base = config if isinstance(config, Config) else Config()
     if isinstance(config, str | Path):
         base = from_toml(Path(config), base)
-    call = Call(limit, False, not progress, log or (print if progress else _silent))
+    call = Call(limit=limit, quiet=not progress, log=log or (print if progress else _silent))
     results = measure(
         Path(generated), _path(reference), _path(captions), configured(base, settings), call, system
     )

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..schemas import flags
+from ..schemas.call import Call
+from ..schemas.commands import closing
 from ..schemas.errors import ConfigError
-from .cli_options import STRICT_EXIT, with_config
+from ..schemas.flags import STRICT_EXIT
+from .cli_app import CALL, Folder, Set, app, with_config
 from .config import Config
-from .run.inputs_and_features import Call
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    help="Evaluate generated music: FAD, KAD, KL, IS, CLAP score, p-MOS, each with its protocol "
-    "and its interval.\n\nA set is a folder of audio, Parquet shards, a manifest or a .txt of "
-    "paths; clips are paired by id, never by order.",
-)
-
-Set = Annotated[Path, typer.Argument(help="folder of audio, shards, manifest, or .txt of paths")]
-Folder = Annotated[Path, typer.Argument(help="--out folder of `run`")]
+__all__ = ["app", "main"]
 
 
-@app.command()
-@with_config("metrics", "models", "run")
+@app.register(log="out")
+@with_config("metrics", "models", "run", call=CALL)
 def run(
     generated: Set,
     out: Annotated[Path, typer.Option(help="folder for the results")],
     config: Config,
     call: Call,
+    strict: bool,
     reference: Annotated[
         Path | None, typer.Option(help="set of clips, or statistics in .npz")
     ] = None,
@@ -44,9 +34,6 @@ def run(
     system: Annotated[
         str | None, typer.Option(help="name in tables; default: the folder's")
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="exit 3 when anything is missing or unreadable")
-    ] = False,
     report: Annotated[bool, typer.Option(help="write report.html too")] = True,
 ) -> None:
     """Evaluate a set: results.json, clips.jsonl and report.html in OUT."""
@@ -60,17 +47,32 @@ def run(
     if report:
         write_report(out, results)
     show_results(results, out)
+    opens = [(out / "report.html", "the report, with clips to listen to")] if report else []
+    closing(
+        [
+            *opens,
+            (out / "results.json", "the numbers"),
+            (out / "clips.jsonl", "the numbers of clips"),
+        ],
+        [
+            ["qamdt-evaluate", "table", out],
+            ["qamdt-evaluate", "compare", "OTHER", out],
+        ],
+    )
     if strict and results.faulty:
         raise typer.Exit(STRICT_EXIT)
 
 
-@app.command()
+@app.register()
 def compare(
     a: Folder,
     b: Folder,
     json_: Annotated[Path | None, typer.Option("--json", help="also write JSON")] = None,
 ) -> None:
     """Test system B against system A on the clips that both have, Holm's correction over metrics."""
+    import json
+    from dataclasses import asdict
+
     from .run.results import read_results
     from .show import compare as module
     from .show.terminal import show_comparisons
@@ -83,8 +85,8 @@ def compare(
         json_.write_text(json.dumps({"a": one.system, "b": other.system, "tests": rows}, indent=1))
 
 
-@app.command()
-@with_config("models", "metrics", "run")
+@app.register()
+@with_config("models", "metrics", "run", call=CALL)
 def stats(
     source: Annotated[
         list[Path], typer.Argument(help="a set; or with --merge, .npz files of ours")
@@ -113,7 +115,7 @@ def stats(
     typer.echo(f"{out}: {clips} clips, {shape}, rank {gaussian.rank}")
 
 
-@app.command()
+@app.register()
 def table(
     results: Annotated[list[Path] | None, typer.Argument(help="--out folders of `run`")] = None,
     published: Annotated[
@@ -137,7 +139,7 @@ def table(
     typer.echo(FORMATS[format_](build_table(rows, published, file or PUBLISHED, mix)), nl=False)
 
 
-@app.command()
+@app.register()
 def prompts(
     file: Annotated[
         Path, typer.Argument(help="MusicCaps or Song Describer CSV, or id and caption")
@@ -145,6 +147,8 @@ def prompts(
     out: Annotated[Path, typer.Option(help="JSON lines of id, caption, reference_id")],
 ) -> None:
     """Read a prompt file and write it in one layout, for generation and for --captions."""
+    import json
+
     from ..pipeline.dataset import write_atomically
     from .data.prompts import read_prompts
 
@@ -155,7 +159,7 @@ def prompts(
     typer.echo(f"{out}: {len(parsed.prompts)} prompts ({parsed.kind})")
 
 
-@app.command()
+@app.register()
 def convert(
     kind: Annotated[str, typer.Argument(help="vggish or panns")],
     source: Annotated[Path, typer.Argument(help="the authors' checkpoint (.pth)")],
@@ -170,7 +174,7 @@ def convert(
 
 def main() -> None:
     """The entry point."""
-    flags.speak(app, "stopped; the same command goes on where this one ended")
+    app.run()
 
 
 if __name__ == "__main__":

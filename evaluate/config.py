@@ -9,6 +9,7 @@ from typing import Any
 
 from ..models.clap.kinds import MATCHERS
 from ..models.pmos.kinds import KINDS
+from ..models.profile import apply_profile, is_profile, profile_or_file
 from ..models.ref import usages
 from ..schemas import settings
 from ..schemas.errors import ConfigError
@@ -104,5 +105,11 @@ class Config:
 
 
 def from_toml(path: Path, base: Config | None = None) -> Config:
-    """The configuration of a TOML file, over `base`. Raises ConfigError."""
-    return settings.from_toml(path, base or Config())
+    """The configuration of a TOML file, or of a profile by its name, over `base`. Raises ConfigError.
+
+    The role `match` of a profile is the model of the CLAP score here.
+    """
+    config = base or Config()
+    if is_profile(path):
+        return apply_profile(path, config, {"match": "clap"})
+    return settings.from_toml(profile_or_file(path), config)

@@ -70,15 +70,15 @@ class BlockJob:
 
     def run(self, units: Sequence[Unit]) -> dict[type, list[Any]]:
         cls = self.outputs[0].cls
-        made: list[Any] = []
+        rows: list[Any] = []
         for unit in units:
-            made += self.rows(unit)
-            made += [
+            rows += self.rows(unit)
+            rows += [
                 error_row(cls, row["clip_id"], row["problem"])
                 for row in unit.rows
                 if row["pending"] and row["problem"] is not None
             ]
-        return {cls: made}
+        return {cls: rows}
 
     def give_up(self, unit: Unit, error: Exception) -> dict[type, list[Any]]:
         cls = self.outputs[0].cls

@@ -1,4 +1,5 @@
-"""A progress bar with rate and time left; in a log file, a line now and then instead."""
+"""How far a job is: a bar with rate and time left on a terminal or in a notebook; else, as in a log
+file, a line now and then."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ class Progress:
         self._done = 0
         self._began = self._logged = time.monotonic()
         self._bar: Bar | None = None
-        if sys.stderr.isatty() and not quiet:
+        console = Console(stderr=True)
+        if (sys.stderr.isatty() or console.is_jupyter) and not quiet:
             self._bar = Bar(
                 TextColumn("[bold]{task.description}"),
                 BarColumn(),
@@ -44,7 +46,7 @@ class Progress:
                 _Rate(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
-                console=Console(stderr=True),
+                console=console,
                 speed_estimate_period=60,
             )
             self._task = self._bar.add_task(name, total=total)

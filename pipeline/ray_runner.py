@@ -121,9 +121,9 @@ def _begin(actors: list[Any], job: Job, dataset: Dataset, threads: int) -> None:
             ray.get([a.receive.remote(files) for a in actors])
         ray.get([a.begin.remote(job_ref, dataset, threads) for a in actors])
     except RayTaskError as error:
-        raise error.cause from None  # our own words, without the worker's traceback
+        raise error.cause from None  # our own message, without the worker's traceback
     except RayActorError as error:
-        raise ModelError(f"a worker could not start; the last of its words:\n{error}") from error
+        raise ModelError(f"a worker could not start; its last output:\n{error}") from error
 
 
 def _drive(

@@ -41,13 +41,13 @@ def sql_output(
 
 def parts_read(dataset: Dataset, tables: Sequence[str]) -> dict[str, str]:
     """table -> a hash of the parts that are committed now, names and sizes."""
-    found = {}
+    digests = {}
     for table in tables:
         state = dataset.current(table)
         parts = dataset.parts(table, state.fingerprint) if state else []
         names = [f"{part.name} {part.stat().st_size}" for part in parts]
-        found[table] = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
-    return found
+        digests[table] = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+    return digests
 
 
 def make_table(
@@ -80,6 +80,6 @@ def _summary(dataset: Dataset, out: Output) -> Summary:
         rows += file.metadata.num_rows
         if "status" in file.schema_arrow.names:
             for batch in file.iter_batches(columns=["status"]):
-                found = batch.column(0).value_counts().to_pylist()
-                counts.update({(out.table, f["values"]): f["counts"] for f in found})
+                values = batch.column(0).value_counts().to_pylist()
+                counts.update({(out.table, f["values"]): f["counts"] for f in values})
     return Summary(out.table, rows, rows, counts)

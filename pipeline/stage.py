@@ -1,52 +1,21 @@
-"""A station's call: a job is run, resumed or only counted, and what it did is said in one line."""
+"""A station's call: a job is run, resumed or only counted, and what it did is logged in one line."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from ..schemas.settings import at_least, setting
+from ..schemas.call import Call as Call
+from ..schemas.call import Log as Log
 from .dataset import Dataset
 from .job import Job
+from .run_config import RunConfig as RunConfig
 from .runner import Summary, run
 
 
-@dataclass(frozen=True)
-class RunConfig:
-    """Where the work runs. Nothing here changes a result, but for the last bits with `threads`."""
-
-    workers: int = setting(0, "Ray actors; 0 runs in this process")
-    threads: int = setting(1, "threads a worker computes with")
-    ray_address: str | None = setting(None, "join this Ray cluster instead of a local one")
-
-    def __post_init__(self) -> None:
-        at_least("workers", self.workers, 0)
-        at_least("threads", self.threads, 1)
-
-
-Log = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Call:
-    """How a station is called this once. Nothing here changes a row.
-
-    limit: at most so many files (ingest) or clips. dry_run: say what would be done, do nothing.
-    retry_errors: forget error rows first. say: takes the lines that are printed.
-    """
-
-    limit: int | None = None
-    dry_run: bool = False
-    retry_errors: bool = False
-    quiet: bool = False
-    log: Log = print
-
-
 def work(dataset: Dataset, job: Job, where: RunConfig, call: Call) -> Summary:
-    """Run what is pending of a job and say what was done. The caller holds the dataset's lock."""
+    """Run what is pending of a job and log what was done. The caller holds the dataset's lock."""
     if call.retry_errors and not call.dry_run:
         for out in job.outputs:
             if n := dataset.forget_errors(out.table, out.fingerprint):

@@ -39,6 +39,12 @@ def plugin_tables(dataset: Dataset) -> tuple[type, ...]:
     return tuple(classes)
 
 
+def view_names() -> list[str]:
+    """The views that every dataset folder has, as `sql` documents them."""
+    names = [name_of(cls) for cls in TABLES]
+    return [*names[:2], "duplicates", *names[2:], "clips_full"]
+
+
 def connect(root: str | Path | Dataset, memory_mb: int = 512) -> duckdb.DuckDBPyConnection:
     """An in-memory connection with the views of the dataset folder `root`.
 

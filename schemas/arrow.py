@@ -182,13 +182,19 @@ PLUGIN_ORDER = 100  # after our own
 Column = tuple[str, str, str, pa.DataType]  # name, doc, unit, Arrow type
 
 
-@cache
 def row_class(name: str, version: int, columns: tuple[Column, ...], station: str = "score") -> type:
     """The row class of a plug-in's table: a row a clip, with status columns, in `clips_full`.
 
     The same arguments give the same class, so that what is pickled holds the arguments instead.
     """
-    own = [(c, typing.Any, col(doc, unit=unit, arrow=arrow)) for c, doc, unit, arrow in columns]
+    return _row_class(name, version, columns, station)
+
+
+@cache  # of a function whose arguments have no defaults: one key however it is called
+def _row_class(name: str, version: int, columns: tuple[Column, ...], station: str) -> type:
+    own = [
+        (c, typing.Any | None, col(doc, unit=unit, arrow=arrow)) for c, doc, unit, arrow in columns
+    ]
     shared = [
         ("clip_id", str, key("hash of file bytes, start and duration")),
         ("status", str, dataclasses.field(default="ok")),

@@ -1,4 +1,4 @@
-"""The tables of captions: facts, candidates, what was measured of them, what was chosen.
+"""The tables of captions: facts, candidates, what was measured of them, the selection.
 
 facts, generated      caption
 texts                 caches of refine: their states depend on a model alone, so that a row is
@@ -20,29 +20,29 @@ from .rows import F32, ModelRow, Row
 @table("facts", 1, station="caption", order=31, in_funnel=True)
 @dataclass(frozen=True, kw_only=True)
 class Fact(Row):
-    """What is heard in a clip, as facts, and in its whole file. Caption writes, refine reads.
+    """What the scores tell of a clip, as facts, and of its file. Caption writes, refine reads.
 
     Lists are in order, the clearest first. A fact that was not clear enough is not there.
     """
 
     genres: list[str] | None = col("genres; of the file's own genre tag, where it has one")
-    instruments: list[str] | None = col("instruments that are surely heard")
+    instruments: list[str] | None = col("instruments that are there with high probability")
     moods: list[str] | None = col("moods")
-    vocals: bool | None = col("true and false where voices, or their absence, are heard")
+    vocals: bool | None = col("true and false where there surely are voices, or none")
     voice: str | None = col("female or male")
     tempo_bpm: float | None = col("tempo, where it is clear", unit="BPM", arrow=F32)
     tempo_sure: bool | None = col("whether the tempo may be said in BPM")
     key: str | None = col("key, where it is clear")
     loudness_lufs: float | None = col("integrated loudness (BS.1770)", unit="LUFS", arrow=F32)
-    file_sentence: str | None = col("the facts of the whole file as a sentence")
-    file_heard: list[str] | None = col("every tag that counts in the whole file")
-    file_vocals: bool | None = col("voices in the whole file")
+    file_sentence: str | None = col("the facts of the file as a sentence")
+    file_heard: list[str] | None = col("every tag that counts in the file")
+    file_vocals: bool | None = col("voices in the file")
 
 
 @table("generated", 1, station="caption", order=32, in_funnel=True)
 @dataclass(frozen=True, kw_only=True)
 class Generated(ModelRow):
-    """The generated caption of each clip; empty text where nothing was heard clearly. Caption
+    """The generated caption of each clip; empty text where no fact was clear. Caption
     writes, refine reads."""
 
     generated: str | None = col("the generated caption")

@@ -129,14 +129,14 @@ def kinds(role: str, builtin: Mapping[str, Any]) -> dict[str, Any]:
     """
     _check_role(role)
     _read_entry_points(role)
-    found = dict(builtin)
+    merged = dict(builtin)
     for name, entry in _entries[role].items():
         if name in builtin:
             raise ConfigError(
                 f"{role} {name!r} of {entry.source} is taken: qamdt has one; rename the plug-in's"
             )
-        found[name] = entry.kind
-    return found
+        merged[name] = entry.kind
+    return merged
 
 
 def _check_role(role: str) -> None:

@@ -17,25 +17,28 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import sys
-import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tomli_w
-
 from .errors import ConfigError
+from .run_log import note
 
 C = TypeVar("C")
 
 
-def setting(default: Any, doc: str, choices: tuple[str, ...] = (), was: str = "") -> Any:
-    """A field with its default and the sentence that `--help` shows. was: the name it had before."""
-    about = {"doc": doc, "choices": choices, "was": was}
-    return dataclasses.field(default=default, metadata=about)
+def setting(
+    default: Any, doc: str, choices: tuple[str, ...] = (), was: str = "", commas: bool = True
+) -> Any:
+    """A field with its default and the sentence that `--help` shows.
+
+    was: its name in the release before; flags and TOML of that name are read, with a note.
+    commas: whether a flag of several values is cut at commas; not where a value may hold one.
+    """
+    metadata = {"doc": doc, "choices": choices, "was": was, "commas": commas}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def renamed(cls: type) -> dict[str, str]:
@@ -54,16 +57,6 @@ def params_of(config: Any, names: Sequence[str] | None = None) -> dict[str, Any]
     return {old.get(name, name): values[name] for name in (values if names is None else names)}
 
 
-_noted: set[str] = set()
-
-
-def note_renamed(old: str, new: str) -> None:
-    """Say once, on standard error, that a name is an old one."""
-    if old not in _noted:
-        _noted.add(old)
-        print(f"note: {old} is now {new}; the old name goes with the next release", file=sys.stderr)
-
-
 def override(config: C, section: str, values: Mapping[str, Any]) -> C:
     """A copy of `config` with some settings of one section replaced.
 
@@ -78,15 +71,18 @@ def override(config: C, section: str, values: Mapping[str, Any]) -> C:
     return dataclasses.replace(config, **{section: new})  # type: ignore[type-var]
 
 
-def configured(config: C, given: Mapping[str, Any]) -> C:
+def configured(config: C, given: Mapping[str, Any], only: Sequence[str] = ()) -> C:
     """A copy of `config` with settings replaced, as a program gives them.
 
     given: by the setting's name where one section alone has it (`min_level=2`), or a section with
-    a dict of its settings (`filter={"min_level": 2}`). Raises ConfigError, near names included.
+    a dict of its settings (`filter={"min_level": 2}`). only: the sections looked at; default: all.
+    Raises ConfigError, near names included.
     """
     sections = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}  # type: ignore[arg-type]
     homes: dict[str, list[str]] = {}
     for section, values in sections.items():
+        if only and section not in only:
+            continue
         for f in dataclasses.fields(values):
             homes.setdefault(f.name, []).append(section)
     for name, value in given.items():
@@ -113,7 +109,7 @@ def converted(cls: type, values: Mapping[str, Any], where: str = "") -> dict[str
     clean = {}
     for name, value in values.items():
         if name in old_names:
-            note_renamed(f"{where}{name}", old_names[name])
+            note(f"{where}{name} is now called {old_names[name]}")
             if old_names[name] in values:
                 raise ConfigError(f"{where}{name} and {old_names[name]} are one setting; give one")
             name = old_names[name]
@@ -127,6 +123,8 @@ def converted(cls: type, values: Mapping[str, Any], where: str = "") -> dict[str
 
 def read_toml(path: Path) -> dict[str, dict[str, Any]]:
     """The sections of a TOML file. Raises ConfigError."""
+    import tomllib
+
     try:
         content = tomllib.loads(path.read_text())
     except FileNotFoundError as e:
@@ -166,6 +164,8 @@ def to_plain(config: Any) -> dict[str, dict[str, Any]]:
 
 def to_toml(config: Any) -> str:
     """TOML that `from_toml` reads back to an equal configuration."""
+    import tomli_w
+
     return tomli_w.dumps(to_plain(config))
 
 
@@ -200,15 +200,15 @@ def _items(value: Sequence[Any], kinds: tuple[Any, ...]) -> tuple[tuple[Any, ...
         kinds = (kinds[0],) * len(value)
     if len(kinds) != len(value):
         return None
-    made = []
+    converted_items = []
     for item, kind in zip(value, kinds, strict=True):
         if kind is float and isinstance(item, int | float) and not isinstance(item, bool):
-            made.append(float(item))
+            converted_items.append(float(item))
         elif isinstance(item, kind) and not isinstance(item, bool):
-            made.append(item)
+            converted_items.append(item)
         else:
             return None
-    return (tuple(made),)
+    return (tuple(converted_items),)
 
 
 def _wanted(kinds: tuple[Any, ...]) -> str:

@@ -8,7 +8,7 @@ error row names its error and leaves the table's own columns null.
     pmos        score      pseudo mean opinion score
     signal      score      what the samples show
     clap        score      audio embedding of the joint audio-text model
-    tags        score      what a tagger hears
+    tags        score      the tagger's tags
     music       score      tempo and key
     bounds      quantize   mu, sigma and the level bounds of each group
     levels      quantize   quality level 1..5 and prefix
@@ -127,7 +127,7 @@ class Clap(ModelRow):
 @table("tags", 1, station="score", order=14, in_full=True, in_funnel=True)
 @dataclass(frozen=True, kw_only=True)
 class Tags(ModelRow):
-    """What a tagger hears. Score writes, refine reads."""
+    """The tags of each clip. Score writes, refine reads."""
 
     tag_names: list[str] | None = col("the most probable tags, most probable first")
     tag_probabilities: list[float] | None = col(
@@ -140,9 +140,9 @@ class Tags(ModelRow):
 class Music(Row):
     """Tempo and key. Score writes, refine reads."""
 
-    tempo_bpm: float | None = col("tempo; null where none is heard", unit="BPM", arrow=F32)
+    tempo_bpm: float | None = col("tempo; null where there is none", unit="BPM", arrow=F32)
     tempo_confidence: float | None = col("how clear the beat is", unit="0..1", arrow=F32)
-    key: str | None = col("key, as in 'C major'; null where none is heard")
+    key: str | None = col("key, as in 'C major'; null where there is none")
     key_confidence: float | None = col("how clear the key is", unit="0..1", arrow=F32)
 
 

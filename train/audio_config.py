@@ -5,13 +5,18 @@ Section `sample` is that of config.py: how a latent is generated.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from ..pipeline.stage import RunConfig
+from ..models.profile import apply_profile, is_profile, profile_or_file
+from ..pipeline.run_config import RunConfig
+from ..schemas import settings
 from ..schemas.settings import at_least, between, one_of, setting
-from .codec.base import POSTERIORS
-from .diffusion.solvers import SampleConfig
+from .diffusion.config import SampleConfig
 
+POSTERIORS = ("mean", "sample")
 FORMATS = ("wav", "flac")
 PREFIXES = ("auto", "none")
 
@@ -81,3 +86,15 @@ class AudioConfig:
     make: MakeConfig = field(default_factory=MakeConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
     run: RunConfig = field(default_factory=RunConfig)
+
+    def override(self, section: str, values: Mapping[str, Any]) -> AudioConfig:
+        """A copy with some settings of one section replaced. Raises ConfigError."""
+        return settings.override(self, section, values)
+
+
+def from_toml(path: Path, base: AudioConfig | None = None) -> AudioConfig:
+    """The configuration of a TOML file, or of a profile by its name, over `base`. Raises ConfigError."""
+    config = base or AudioConfig()
+    if is_profile(path):
+        return apply_profile(path, config)
+    return settings.from_toml(profile_or_file(path), config)

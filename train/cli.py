@@ -1,4 +1,7 @@
-"""The command line `qamdt-train`: from stored latents to a trained network and generated latents."""
+"""The command line `qamdt-train`: from stored latents to a trained network and generated latents.
+
+cli_sound.py has the commands between sound and latents.
+"""
 
 from __future__ import annotations
 
@@ -8,51 +11,52 @@ from typing import Annotated, Any
 
 import typer
 
-from ..pipeline.dataset import Dataset
-from ..schemas import flags
+from ..schemas.call import Call
+from ..schemas.commands import closing
 from ..schemas.errors import ConfigError
-from . import cli_audio
-from .cli_options import with_config
+from ..schemas.flags import commas
+from . import cli_sound
+from .cli_app import Run, app, with_config
 from .config import Config
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    help="Train a quality-aware masked diffusion transformer (QA-MDT) on a curated dataset folder.\n\n"
-    "A run folder RUN holds all of a training; it can be stopped at any time and run again.",
-)
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="dataset folder, with latents")]
+__all__ = ["app", "main"]
 
 
-@app.command()
+@app.register(log="run")
 @with_config("model", "objective", "data", "masking", "optim", "fit", "watch")
 def fit(
-    folder: Folder,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="dataset folder, with latents")],
     run: Annotated[Path, typer.Argument(metavar="RUN", help="folder of the training")],
     config: Config,
+    call: Call,
     until: Annotated[
         int | None, typer.Option(min=1, help="stop after this step, for jobs of limited time")
     ] = None,
     init: Annotated[
         Path | None, typer.Option(help="weights that a new run begins with: fine-tuning")
     ] = None,
-    quiet: flags.QUIET = False,
 ) -> None:
     """Train, or go on where the run folder ended.
 
     Ctrl-C and SIGTERM finish the step, save and end with 130 and 143. Several GPUs: accelerate launch
-    -m qamdt.train.cli fit DIR RUN. Settings of demos are in section [sample] of --config.
+    -m qamdt.train.cli fit DIR RUN. Settings of demos are in section [sample] of a file of --config.
     """
+    from ..pipeline.dataset import Dataset
     from .loop.fit import fit as train
 
-    outcome = train(Dataset(folder), run, config, until, init, quiet)
+    outcome = train(Dataset(folder), run, config, until, init, call.quiet)
     typer.echo(f"step {outcome.step}: {run}")
+    words = ["qamdt-train", "generate", run, "--quality", "1,3,5", "--prompt", "slow, calm piano"]
+    curves = ["tensorboard", "--logdir", run / "tensorboard"]
+    closing(
+        [(run / "log.jsonl", "losses, rates and speed, a line each"), (run / "demos", "demos")],
+        [words, *([curves] if config.watch.tensorboard else [])],
+    )
     if outcome.exit_code:
         sys.exit(outcome.exit_code)
 
 
-@app.command()
+@app.register()
 @with_config("model", "masking", "fit", "watch")
 def info(
     config: Config,
@@ -66,12 +70,10 @@ def info(
     print_info(describe(config, text_tokens, mfu), json_)
 
 
-@app.command()
+@app.register()
 @with_config("sample")
 def sample(
-    weights: Annotated[
-        Path, typer.Argument(metavar="RUN", help="run folder, checkpoint folder or .safetensors")
-    ],
+    weights: Run,
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="dataset folder with the prompts' text states")
     ],
@@ -81,8 +83,10 @@ def sample(
         list[str] | None, typer.Option(help="prompt, its prefix included; may be given again")
     ] = None,
     quality: Annotated[
-        list[float] | None,
-        typer.Option(help="level 1..5, 4.5 is between; may be given again [dim]\\[5][/dim]"),
+        list[str] | None,
+        typer.Option(
+            help="level 1..5, 4.5 is between; commas between; default: 5", callback=commas(float)
+        ),
     ] = None,
     negative: Annotated[
         str, typer.Option(help="prompt of guidance's second answer; empty: none")
@@ -95,26 +99,26 @@ def sample(
     batch_size: Annotated[int, typer.Option(min=1, help="latents at once")] = 8,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
-    """Generate latents for prompts at quality levels, with the mean of the weights."""
+    """Generate latents for prompts at quality levels, with the EMA of the weights."""
+    from ..pipeline.dataset import Dataset
     from .generate.sample import Request, generate_to
 
     if not text:
         raise ConfigError("give at least one prompt: --text 'high quality, slow piano'")
-    request = Request(
-        tuple(text), tuple(quality or [5.0]), negative, low_quality, seed, count, batch_size
-    )
+    levels = tuple(float(level) for level in quality or ["5"])
+    request = Request(tuple(text), levels, negative, low_quality, seed, count, batch_size)
     made = generate_to(out, weights, Dataset(folder), request, config.sample, device)
     typer.echo(f"{made} latents: {out}")
 
 
-@app.command(name="import-released")
+@app.register()
 def import_released(
     checkpoint: Annotated[
         Path, typer.Argument(help="checkpoint of the released class PixArt_MDT_MOS_AS_TOKEN")
     ],
     out: Annotated[Path, typer.Argument(help="weights file to write, .safetensors")],
     heads: Annotated[int, typer.Option(help="attention heads, which weights do not tell")] = 16,
-    ema: Annotated[bool, typer.Option(help="take the mean of the weights")] = False,
+    ema: Annotated[bool, typer.Option(help="take the EMA of the weights")] = False,
 ) -> None:
     """Translate released weights by name, for `sample` and for `fit --init`."""
     from .generate.sample import write_released
@@ -123,12 +127,12 @@ def import_released(
     typer.echo(f"{out}: width {config.width}, depth {config.depth}, latents {config.shape}")
 
 
-cli_audio.add_to(app)
+cli_sound.add_to(app)
 
 
 def main(**_: Any) -> None:
     """Entry point of `qamdt-train`."""
-    flags.speak(app, "stopped at once; the same command goes on from the last checkpoint")
+    app.run()
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from typing import Any
 
 from ..schemas import settings
 from ..schemas.settings import at_least, between, one_of, setting
-from .diffusion.objective import ObjectiveConfig
-from .diffusion.solvers import SampleConfig
+from .diffusion.config import ObjectiveConfig, SampleConfig
 from .network.config import ModelConfig, sized
 
 SAMPLINGS = ("none", "exp", "balanced")

@@ -110,8 +110,9 @@ def deviation(trips: list[RoundTrip]) -> float:
 
 def generation_s(threads: int) -> float:
     """Seconds to make one clip of 10.24 s: an untrained `nano`, 50 steps, guidance, codec, vocoder."""
-    from ...train.diffusion.objective import Objective, ObjectiveConfig
-    from ...train.diffusion.solvers import SampleConfig, sample
+    from ...train.diffusion.config import ObjectiveConfig, SampleConfig
+    from ...train.diffusion.objective import Objective
+    from ...train.diffusion.solvers import sample
     from ...train.network.config import sized
     from ...train.network.model import QAMDT
 

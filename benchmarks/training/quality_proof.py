@@ -36,12 +36,12 @@ from ...recipes.pmos.evaluate import predict
 from ...recipes.pmos.train_16k import label_all
 from ...reports.statistics import bootstrap
 from ...schemas.errors import StoreError
-from ...train.generate.page import Heard, heard
+from ...train.generate.page import ScoredSound, read_sounds
 from ..figures import Figure, figure, show_figures, write_figures
 
 COMMAND = "make quality-proof"
 PAIRS, LOW, HIGH = 32, 1.0, 5.0
-Judge = Callable[[Sequence[Heard]], np.ndarray]
+Judge = Callable[[Sequence[ScoredSound]], np.ndarray]
 
 
 def write_prompts(dataset: Path, out: Path, pairs: int = PAIRS) -> int:
@@ -61,7 +61,7 @@ def write_prompts(dataset: Path, out: Path, pairs: int = PAIRS) -> int:
     return len(lines)
 
 
-def differences(sounds: Sequence[Heard], scores: np.ndarray) -> np.ndarray:
+def differences(sounds: Sequence[ScoredSound], scores: np.ndarray) -> np.ndarray:
     """Score at the high level less score at the low one, of each prompt and seed. Raises StoreError."""
     by_seed: dict[tuple[str, int], dict[float, float]] = {}
     for sound, score in zip(sounds, scores, strict=True):
@@ -86,7 +86,7 @@ class SecondJudge:
         )
         self.model.fit(rows, mos)
 
-    def __call__(self, sounds: Sequence[Heard]) -> np.ndarray:
+    def __call__(self, sounds: Sequence[ScoredSound]) -> np.ndarray:
         """Scores [n] of sounds."""
         return self.of(np.concatenate([wave_statistics(s.wave, s.rate_hz) for s in sounds]))
 
@@ -144,7 +144,7 @@ def statistics(features: np.ndarray) -> np.ndarray:
     return np.concatenate([features.mean(2), features.std(2), low, high], axis=1, dtype=np.float32)
 
 
-def proof_figures(sounds: Sequence[Heard], second: Judge) -> dict[str, Figure]:
+def proof_figures(sounds: Sequence[ScoredSound], second: Judge) -> dict[str, Figure]:
     """The figures of the proof."""
     own = differences(sounds, np.array([s.pmos for s in sounds]))
     other = differences(sounds, second(sounds))
@@ -178,7 +178,7 @@ def judge(
     labels = label_all(cache or default_cache(), workers, ("train", "dev"))
     pmos, second = EmbeddedPmos16k(), SecondJudge(labels)
     figures = judges_figures(labels, second, pmos)
-    figures |= proof_figures(heard(folder, pmos), second)
+    figures |= proof_figures(read_sounds(folder, pmos), second)
     show_figures(figures)
     if out:
         write_figures(out, figures)

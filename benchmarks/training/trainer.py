@@ -33,7 +33,8 @@ from ...recipes.common.figures import range_figure, share_figure
 from ...train.config import Config
 from ...train.data.randomness import seeded
 from ...train.data.text_states import StoredText, padded
-from ...train.diffusion.objective import Objective, ObjectiveConfig
+from ...train.diffusion.config import ObjectiveConfig
+from ...train.diffusion.objective import Objective
 from ...train.generate.sample import load_network
 from ...train.loop.checkpoint import EMA, MODEL, OPTIMIZER, latest
 from ...train.loop.demos import generate

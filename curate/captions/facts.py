@@ -69,7 +69,7 @@ class Facts:
     tempo_sure: bool = False
     key: str | None = None
     loudness_lufs: float | None = None
-    heard: frozenset[str] = field(default=frozenset(), compare=False)
+    words: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 def facts_of(
@@ -99,7 +99,7 @@ def facts_of(
         tempo_sure=(tempo[1] or 0.0) >= CLEAR_BPM,
         key=key[0] if (key[1] or 0.0) >= CLEAR else None,
         loudness_lufs=loudness_lufs,
-        heard=frozenset(words),
+        words=frozenset(words),
     )
 
 
@@ -167,16 +167,16 @@ def _say(words: Sequence[str], vocabulary: Mapping[str, str]) -> tuple[str, ...]
 
 def _instruments(words: Sequence[str]) -> tuple[str, ...]:
     """The clearest instruments, then one word for the rhythm."""
-    found = _say(words, INSTRUMENTS)
-    rhythm = [word for word in RHYTHM if word in found][:1]
-    tune = [word for word in found if word not in RHYTHM]
+    named = _say(words, INSTRUMENTS)
+    rhythm = [word for word in RHYTHM if word in named][:1]
+    tune = [word for word in named if word not in RHYTHM]
     return (*tune[: MOST_INSTRUMENTS - len(rhythm)], *rhythm)
 
 
 def _genres(ranked: Sequence[tuple[str, float]]) -> tuple[str, ...]:
     """The clearest genre, and a second one where it is nearly as clear."""
-    found = [(name, p) for name, p in ranked if name in GENRES]
-    near = [name for name, p in found if p >= BESIDE * found[0][1]]
+    named = [(name, p) for name, p in ranked if name in GENRES]
+    near = [name for name, p in named if p >= BESIDE * named[0][1]]
     return _say(near, GENRES)[:MOST_GENRES]
 
 

@@ -56,18 +56,18 @@ class FactsJob(BlockJob):
         super().__init__(dataset, (out,), "facts", limit)
 
     def rows(self, unit: Unit) -> list[Fact]:
-        made = []
+        facts = []
         for rows, pending in by_file(unit):
-            whole = facts_in(rows, self.limits)
-            made += [_row(row, facts_in([row], self.limits), whole) for row in pending]
-        return made
+            of_file = facts_in(rows, self.limits)
+            facts += [_row(row, facts_in([row], self.limits), of_file) for row in pending]
+        return facts
 
 
 def facts_in(rows: Sequence[Mapping[str, Any]], limits: float | Mapping[str, float]) -> Facts:
     """Facts of one clip, or of a file: mean probabilities, tempo and key of its clearest clip."""
     tempo = max(rows, key=lambda r: r["tempo_confidence"] or 0.0)
     key = max(rows, key=lambda r: r["key_confidence"] or 0.0)
-    heard = facts_of(
+    facts = facts_of(
         mean_probabilities([(r["tag_names"], r["tag_probabilities"]) for r in rows]),
         limits,
         (tempo["tempo_bpm"], tempo["tempo_confidence"]),
@@ -75,7 +75,7 @@ def facts_in(rows: Sequence[Mapping[str, Any]], limits: float | Mapping[str, flo
         rows[0]["loudness_lufs"],
     )
     genre = _genre_of_file(rows[0])
-    return replace(heard, genres=(genre,)) if genre else heard
+    return replace(facts, genres=(genre,)) if genre else facts
 
 
 def limits_of(
@@ -132,7 +132,7 @@ def _genre_of_file(row: Mapping[str, Any]) -> str | None:
     return genre if fit and genre not in ("other", "unknown", "misc", "game") else None
 
 
-def _row(row: Mapping[str, Any], clip: Facts, whole: Facts) -> Fact:
+def _row(row: Mapping[str, Any], clip: Facts, of_file: Facts) -> Fact:
     return Fact(
         clip_id=row["clip_id"],
         genres=list(clip.genres),
@@ -144,9 +144,9 @@ def _row(row: Mapping[str, Any], clip: Facts, whole: Facts) -> Fact:
         tempo_sure=clip.tempo_sure,
         key=clip.key,
         loudness_lufs=clip.loudness_lufs,
-        file_sentence=describe(whole),
-        file_heard=sorted(whole.heard),
-        file_vocals=whole.vocals,
+        file_sentence=describe(of_file),
+        file_heard=sorted(of_file.words),
+        file_vocals=of_file.vocals,
     )
 
 

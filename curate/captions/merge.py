@@ -32,11 +32,11 @@ PROMPTS_A_UNIT = 32
 REQUESTS = """
 SELECT clip_id, caption AS original, prompt, sha256($settings || prompt) AS request FROM (
   SELECT k.clip_id, c.caption,
-         replace(replace($template, '{original}', c.caption), '{facts}', said) AS prompt
+         replace(replace($template, '{original}', c.caption), '{facts}', facts_text) AS prompt
   FROM checks k JOIN clips c USING (clip_id) JOIN generated g USING (clip_id)
   JOIN facts f USING (clip_id),
-  LATERAL (SELECT CASE WHEN g.model_id = 'tags' THEN f.file_sentence ELSE g.generated END AS said)
-  WHERE k.action = 'merge' AND said <> ''
+  LATERAL (SELECT CASE WHEN g.model_id = 'tags' THEN f.file_sentence ELSE g.generated END AS facts_text)
+  WHERE k.action = 'merge' AND facts_text <> ''
 )
 """
 _PENDING = f"""

@@ -38,15 +38,15 @@ class Prompt:
         if self.schema is None:
             return _first_sentence(answer), []
         try:
-            said = json.loads(answer)
+            content = json.loads(answer)
         except ValueError as error:
             raise InvalidAnswer(f"the answer is not JSON: {error}") from error
-        if not isinstance(said, dict) or not isinstance(said.get("caption"), str):
+        if not isinstance(content, dict) or not isinstance(content.get("caption"), str):
             raise InvalidAnswer("the answer has no `caption`")
-        facts = said.get("facts", [])
+        facts = content.get("facts", [])
         if not isinstance(facts, list) or not all(isinstance(f, str) for f in facts):
             raise InvalidAnswer("`facts` of the answer is no list of texts")
-        return _first_sentence(said["caption"]), facts
+        return _first_sentence(content["caption"]), facts
 
 
 def load(name: str, needs: tuple[str, ...] = ()) -> Prompt:

@@ -100,10 +100,10 @@ def same_model(dataset: Dataset) -> Any:
     clap, texts = dataset.current("clap"), dataset.current("texts")
     if clap is None or texts is None:
         raise StoreError(f"{dataset.root} lacks clap or texts: run `qamdt-curate score` and refine")
-    made = [(s.about["model_id"], s.about["weights"]) for s in (clap, texts)]
-    if made[0] != made[1]:
+    models = [(s.about["model_id"], s.about["weights"]) for s in (clap, texts)]
+    if models[0] != models[1]:
         raise ConfigError(
-            f"the embeddings in {dataset.root} are of {made[0][0]}, and match = {made[1][0]} was "
+            f"the embeddings in {dataset.root} are of {models[0][0]}, and match = {models[1][0]} was "
             "asked for: cosines between two models mean nothing; name the model that scored, or run "
             "`qamdt-curate score` again"
         )

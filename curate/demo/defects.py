@@ -179,8 +179,8 @@ def _states(
     order = sorted(rng.permutation(count), key=lambda i: i in defects)  # clean first, then damaged
     places = ((np.arange(len(bad)) + rng.random()) * count / len(bad)).astype(int)
     kinds = rng.permutation(bad)
-    chosen = {int(order[place]): str(kind) for place, kind in zip(places, kinds, strict=True)}
-    return [chosen.get(i, "right") for i in range(count)]
+    picked = {int(order[place]): str(kind) for place, kind in zip(places, kinds, strict=True)}
+    return [picked.get(i, "right") for i in range(count)]
 
 
 def _stranger(piece: Piece, pieces: tuple[Piece, ...], rng: np.random.Generator) -> Piece:
@@ -205,7 +205,7 @@ def _copies(music: list[Item], rng: np.random.Generator) -> list[Item]:
         raise ConfigError(f"{len(music)} passages {TOO_FEW}")
     wav, flac, first, second = wavs[0], flacs[0], *others[:2]
     stem = {m.path: m.path.rsplit(".", 1)[0] for m in fit}
-    chosen = (
+    picked = (
         (first, "bytes", stem[first.path] + " (1)" + first.suffix),
         (second, "bytes", "audio/backup/Kopie von " + second.path.split("/")[-1]),
         (flac, "retagged", stem[flac.path] + "_remastered.flac"),
@@ -213,7 +213,7 @@ def _copies(music: list[Item], rng: np.random.Generator) -> list[Item]:
     )
     return [
         Item(**{**vars(m), "path": path, "copy_of": m.path, "copy_kind": kind})
-        for m, kind, path in chosen
+        for m, kind, path in picked
     ]
 
 

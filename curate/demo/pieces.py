@@ -68,12 +68,12 @@ class Voice:
     def pick_from(self, notes: tuple[Note, ...]) -> tuple[Note, ...]:
         if self.pick == "all":
             return notes
-        chosen: dict[float, Note] = {}
+        best: dict[float, Note] = {}
         for note in notes:
-            other = chosen.get(note.onset_ql, note)
+            other = best.get(note.onset_ql, note)
             better = max if self.pick == "high" else min
-            chosen[note.onset_ql] = better(note, other, key=lambda n: n.midi)
-        return tuple(chosen.values())
+            best[note.onset_ql] = better(note, other, key=lambda n: n.midi)
+        return tuple(best.values())
 
 
 @dataclass(frozen=True)

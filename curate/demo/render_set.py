@@ -90,12 +90,12 @@ def _is_complete(into: Path, wanted: dict[str, Any]) -> bool:
     if not into.exists() or (into.is_dir() and not any(into.iterdir())):
         return False
     try:
-        found = json.loads((into / "demo.json").read_text())
+        about = json.loads((into / "demo.json").read_text())
     except (OSError, ValueError):
-        found = {}
-    if {k: found.get(k) for k in wanted} == wanted:
+        about = {}
+    if {k: about.get(k) for k in wanted} == wanted:
         return True
-    what = f"a demo set with seed {found['seed']}" if "seed" in found else "no demo set"
+    what = f"a demo set with seed {about['seed']}" if "seed" in about else "no demo set"
     raise ConfigError(
         f"{into} holds {what}, expected one of version {VERSION} with seed {wanted['seed']}; "
         "delete it or name another folder"
@@ -223,14 +223,14 @@ def _break(path: Path, item: Item) -> None:
     hushed = (tone + 0.01 * rng.standard_normal(tone.size)).astype(np.float32)
     if item.defect in ("truncated", "header_only"):
         save(path, np.stack([hushed, hushed]))
-    whole = path.read_bytes() if path.exists() else b""
+    content = path.read_bytes() if path.exists() else b""
     path.write_bytes(
         {
             "zero_bytes": b"",
             "text": b"<html><head><title>404 Not Found</title></head></html>\n" * 8,
             "random_bytes": rng.bytes(40_000),
-            "truncated": whole[: len(whole) * 2 // 5],
-            "header_only": whole[:60],
+            "truncated": content[: len(content) * 2 // 5],
+            "header_only": content[:60],
         }[item.defect]
     )
 
@@ -253,11 +253,11 @@ def _tags(piece: Piece) -> list[str]:
 
 
 def _manifest_row(item: Item) -> dict[str, Any]:
-    said = PIECE[item.caption_of] if item.caption_of else None
+    caption = PIECE[item.caption_of] if item.caption_of else None
     return {
         "path": item.path,
         "caption": item.caption,
-        "tags": _tags(said) if said else [],
+        "tags": _tags(caption) if caption else [],
         "source": "demo",
         "licence": PIECE[item.piece].licence if item.piece else DEFAULT_LICENCE,
     }
@@ -265,9 +265,9 @@ def _manifest_row(item: Item) -> dict[str, Any]:
 
 def _truth_row(item: Item) -> dict[str, Any]:
     piece = PIECE[item.piece] if item.piece else None
-    heard: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     if piece:
-        heard = {
+        columns = {
             "work": piece.work,
             "composer": piece.composer,
             "instruments": piece.instruments,
@@ -277,4 +277,4 @@ def _truth_row(item: Item) -> dict[str, Any]:
             "mood": piece.mood,
             "genre": piece.genre,
         }
-    return {**asdict(item), "is_degraded": item.is_degraded, **heard}
+    return {**asdict(item), "is_degraded": item.is_degraded, **columns}

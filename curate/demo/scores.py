@@ -83,8 +83,8 @@ def read_score(work: str) -> Score:
 
 def _notes(part: Any) -> list[Note]:
     """All notes of a part by onset; tied ones are one note."""
-    found: list[Note] = []
-    tied: dict[int, int] = {}  # pitch -> place in `found` of the note a tie may prolong
+    notes: list[Note] = []
+    tied: dict[int, int] = {}  # pitch -> place in `notes` of the note a tie may prolong
     for bar in part.getElementsByClass("Measure"):
         for element in bar.recurse().notes:
             if element.duration.isGrace or "ChordSymbol" in element.classes:
@@ -96,14 +96,14 @@ def _notes(part: Any) -> list[Note]:
                     continue
                 midi, tie = int(note.pitch.midi), note.tie.type if note.tie else None
                 if tie in ("continue", "stop") and midi in tied:
-                    first = found[tied[midi]]
-                    found[tied[midi]] = first._replace(length_ql=onset + length - first.onset_ql)
+                    first = notes[tied[midi]]
+                    notes[tied[midi]] = first._replace(length_ql=onset + length - first.onset_ql)
                 else:
-                    found.append(Note(onset, length, midi))
-                    tied[midi] = len(found) - 1
+                    notes.append(Note(onset, length, midi))
+                    tied[midi] = len(notes) - 1
                 if tie not in ("start", "continue"):
                     tied.pop(midi, None)
-    return sorted(found)
+    return sorted(notes)
 
 
 def passage_starts(score: Score, piece: Piece) -> tuple[float, float]:

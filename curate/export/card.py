@@ -81,16 +81,16 @@ def write_card(dataset: Dataset, shards: Output) -> Path:
 
 def _made_by(dataset: Dataset) -> dict[str, Any]:
     """Per table: model, weights and parameters; what was read is left out."""
-    made = {}
+    states = {}
     for table in dataset.tables():
         if (state := dataset.current(table)) and not dataset.stale_parent(table):
             params = {k: v for k, v in state.about["params"].items() if k != "parts_read"}
-            made[table] = {
+            states[table] = {
                 "fingerprint": state.fingerprint,
                 **{k: state.about[k] for k in ("model_id", "weights") if state.about[k]},
                 **({"params": params} if params else {}),
             }
-    return made
+    return states
 
 
 def _reasons(reasons: dict[str, tuple[int, int, float]]) -> list[tuple[str, int, int, str]]:

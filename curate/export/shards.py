@@ -117,14 +117,14 @@ class ExportJob:
         """Nothing to load."""
 
     def run(self, units: Sequence[Unit]) -> dict[type, list[Any]]:
-        made: dict[type, list[Any]] = {Shard: [], ShardError: []}
+        rows: dict[type, list[Any]] = {Shard: [], ShardError: []}
         for unit in units:
             for row, audio in zip(unit.rows, self._audio(unit), strict=True):
                 if isinstance(audio, AudioError):
-                    made[ShardError].append(_error(row, audio))
+                    rows[ShardError].append(_error(row, audio))
                 else:
-                    made[Shard].append(_shard(row, audio))
-        return made
+                    rows[Shard].append(_shard(row, audio))
+        return rows
 
     def give_up(self, unit: Unit, error: Exception) -> dict[type, list[Any]]:
         return {ShardError: [_error(row, error) for row in unit.rows]}

@@ -29,8 +29,8 @@ FAMILIES: dict[str, frozenset[str]] = {
 def instruments_in(text: str) -> set[str]:
     """The instruments that a text names, plurals and synonyms folded."""
     words = [w for word in WORD.findall(text.lower()) for w in (word, *word.split("-"))]
-    found = (next((n for n in _singulars(w) if n in NAMES), None) for w in words)
-    return {_SAME.get(name, name) for name in found if name}
+    names = (next((n for n in _singulars(w) if n in NAMES), None) for w in words)
+    return {_SAME.get(name, name) for name in names if name}
 
 
 def invented(text: str, sources: Collection[str]) -> set[str]:

@@ -99,9 +99,9 @@ def says_vocals(text: str) -> bool | None:
 
 def other_tempo(text: str, sources: Sources) -> bool:
     """Whether a text's pace is not the tempo that is heard, nor what the original says."""
-    said = {float(found) for found in _BPM.findall(text)}
-    told = {float(found) for source in sources.texts for found in _BPM.findall(source)}
-    if any(all(abs(bpm - b) > SAME_BPM * b for b in told) for bpm in said):
+    of_text = {float(number) for number in _BPM.findall(text)}
+    of_sources = {float(number) for source in sources.texts for number in _BPM.findall(source)}
+    if any(all(abs(bpm - b) > SAME_BPM * b for b in of_sources) for bpm in of_text):
         return True
     slow = bool(_SLOW.search(text)) and not _SLOW.search(sources.original)
     fast = bool(_FAST.search(text)) and not _FAST.search(sources.original)

@@ -19,6 +19,7 @@ from ...pipeline.runner import Summary
 from ...pipeline.sql_table import make_table, sql_output
 from ...pipeline.views import connect, one_row, plugin_tables
 from ...schemas.arrow import declaration_of, name_of
+from ...schemas.errors import ConfigError
 from ...schemas.tables import TABLES, Decision
 from ..config import FilterConfig
 from .filter_lists import Excluded, read_excluded
@@ -122,9 +123,12 @@ def _sql(con: duckdb.DuckDBPyConnection, config: FilterConfig, rules: Sequence[R
         of_source.append(_LIKE_ANY.format(setting="not_sources", column="c.source"))
     if of_source:
         reasons.append(f"CASE WHEN {' OR '.join(of_source)} THEN 'source' END")
-    asked = [(name, text, "NOT") for name, text in conditions(config.where).items()]
-    asked += [(rule.name, rule.condition, "") for rule in rules]
-    for number, (name, text, drops_where) in enumerate(asked):
+    where = conditions(config.where)
+    if both := [rule.name for rule in rules if rule.name in where]:
+        raise ConfigError(f"where {both[0]}: a plug-in's rule has that name; give it another")
+    conditions_of = [(name, text, "NOT") for name, text in where.items()]
+    conditions_of += [(rule.name, rule.condition, "") for rule in rules]
+    for number, (name, text, drops_where) in enumerate(conditions_of):
         what = f"filter rule {name}" if not drops_where else f"where {name}"
         condition = check_condition(con, text, what)
         joins += _CONDITION.format(condition=condition, name=f"asked_{number}")

@@ -60,8 +60,8 @@ def _lines(path: Path) -> Iterator[str]:
                 rows = _column(pq.read_table(path), path)
             case ".jsonl":
                 text = path.read_text(encoding="utf-8")
-                found = [json.loads(line) for line in text.splitlines() if line.strip()]
-                rows = _column(pa.Table.from_pylist(found), path)
+                records = [json.loads(line) for line in text.splitlines() if line.strip()]
+                rows = _column(pa.Table.from_pylist(records), path)
             case _:
                 rows = list(path.read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError, pa.ArrowException, AttributeError) as error:
@@ -88,5 +88,5 @@ def _places(line: str, folder: Path, roots: Sequence[str]) -> Iterator[str]:
     """The line itself, and where it may lie as a relative path."""
     yield line
     if not Path(line).is_absolute():
-        bases = [folder, *(r if r.is_dir() else r.parent for r in map(Path, roots))]
+        bases = [folder, *(base for r in map(Path, roots) for base in (r, r.parent))]
         yield from dict.fromkeys(str(base / line) for base in bases)

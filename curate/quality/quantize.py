@@ -169,11 +169,11 @@ def _edges(every: list[Statistics], config: QuantizeConfig) -> pa.Table:
 
 def _counts(con: duckdb.DuckDBPyConnection, grouping: str) -> list[float]:
     """Clips at level 1..5."""
-    found = con.execute(
+    counts = con.execute(
         "SELECT quality_level, count(*) FROM levels WHERE status = 'ok' AND grouping = ? GROUP BY 1",
         [grouping],
     ).fetchall()
-    return [float(dict(found).get(level, 0)) for level in range(1, 6)]
+    return [float(dict(counts).get(level, 0)) for level in range(1, 6)]
 
 
 def _bounds(s: Statistics, config: QuantizeConfig, counts: list[float]) -> Bounds:

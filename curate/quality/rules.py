@@ -86,11 +86,11 @@ def conditions(where: tuple[str, ...]) -> dict[str, str]:
     Raises ConfigError for a name that is given twice or is another rule's.
     """
     taken = {rule.name for rule in (*RULES, *LIST_RULES)} - {"where"}
-    found: dict[str, str] = {}
+    by_reason: dict[str, str] = {}
     for number, text in enumerate(where, 1):
         named = _NAMED.fullmatch(text.strip())
         name, condition = named.groups() if named else (f"where_{number}", text.strip())
-        if name in taken or name in found:
+        if name in taken or name in by_reason:
             raise ConfigError(f"where {text!r}: the reason {name} is taken; give it another name")
-        found[name] = condition
-    return found
+        by_reason[name] = condition
+    return by_reason

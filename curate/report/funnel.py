@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...pipeline.dataset import Dataset
-from ...pipeline.views import connect, one_row
-
-STATIONS = (
-    "files", "pmos", "signal", "clap", "tags", "music", "levels", "facts", "generated", "captions",
-    "decisions",
-)  # fmt: skip
+from ...pipeline.views import connect, one_row, tables_of
+from ...schemas.arrow import declaration_of, name_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,8 @@ def funnel(dataset: Dataset) -> Funnel:
         levels = con.execute(
             "SELECT quality_level, count(*) FROM levels WHERE status = 'ok' GROUP BY 1 ORDER BY 1"
         ).fetchall()
-        tables = {name: one_row(con, _counts(name)) for name in STATIONS if dataset.current(name)}
+        counted = [name_of(c) for c in tables_of(dataset) if declaration_of(c).in_funnel]
+        tables = {name: one_row(con, _counts(name)) for name in counted if dataset.current(name)}
     return Funnel(
         files, files_error, duplicates, clips, hours, tails, kept, kept_hours, tables,
         {r: (n, alone, h) for r, n, alone, h in reasons}, dict(levels),
@@ -72,4 +69,4 @@ def _counts(table: str) -> str:
     """In, ok and error of one table; of scores, those of clips that are still there."""
     here = "" if table == "files" else " SEMI JOIN clips USING (clip_id)"
     which = "count(*), count_if(status = 'ok'), count_if(status = 'error')"
-    return f"SELECT {which} FROM {table}{here}"  # noqa: S608 - a name of ours
+    return f'SELECT {which} FROM "{table}"{here}'  # noqa: S608 - a name of ours

@@ -14,24 +14,17 @@ from typing import Any
 import duckdb
 
 from ...pipeline.dataset import Dataset
-from ...pipeline.views import connect, one_row
+from ...pipeline.views import connect, one_row, plugin_tables, tables_of
+from ...schemas.arrow import declaration_of, name_of
 from ...schemas.version import __version__
 from . import captions
 from .counts import histogram, list_rows, span
 from .funnel import funnel
+from .plugin_columns import columns_of
+from .reasons import meaning_of
 
 PLAYED = 6  # clips at each end of the p-MOS scale
 EXAMPLES = 10  # captions, and files per class of error
-STATION_OF = {
-    "files": "ingest", "clips": "ingest", "pmos": "score", "signal": "score", "clap": "score",
-    "tags": "score", "music": "score", "bounds": "quantize", "levels": "quantize",
-    "facts": "caption", "generated": "caption", "texts": "refine", "matches": "refine",
-    "checks": "refine", "answers": "refine", "captions": "refine", "decisions": "filter",
-}  # fmt: skip
-BY_CLIP = (
-    "pmos", "signal", "clap", "tags", "music", "levels", "facts", "generated", "captions",
-    "decisions",
-)  # fmt: skip
 # role -> (table, column with the model's own name, column with its weights or None)
 ROLES = {
     "p-MOS": ("pmos", "model_id", "weights"),
@@ -40,22 +33,6 @@ ROLES = {
     "audio-text similarity": ("captions", "match_model", None),
     "generated captions": ("generated", "model_id", "weights"),
     "caption merge": ("captions", "llm_model", None),
-}
-# reason -> (what it means, the setting of [filter] behind it)
-REASONS = {
-    "error": ("a station could not make its row", None),
-    "short_tail": ("the rest of a file, too short to keep", None),
-    "too_short": ("a file shorter than the shortest clip", None),
-    "silent": ("too much silence", "max_silence"),
-    "too_quiet": ("level below the floor", "min_rms_dbfs"),
-    "clipped": ("too many clipped samples", "max_clipping"),
-    "narrow_band": ("bandwidth below the floor", "min_bandwidth_hz"),
-    "low_pmos": ("p-MOS below the floor", "min_pmos"),
-    "low_level": ("quality level below the floor", "min_level"),
-    "duplicate_audio": ("the samples of another clip", "dedup_audio"),
-    "no_caption": ("no caption at the end", "need_caption"),
-    "doubtful_caption": ("the final caption does not fit, yet is the nearest", "need_belief"),
-    "mismatch": ("audio and final caption too far apart", "min_similarity"),
 }
 MEASURED = {
     "silence_ratio": "0..1", "rms_dbfs": "dBFS", "true_peak_dbtp": "dBTP", "clipping_ratio": "0..1",
@@ -67,7 +44,7 @@ Numbers = dict[str, Any]
 def numbers(dataset: Dataset) -> Numbers:
     """All numbers of a dataset folder. Raises StoreError where no table was ever made."""
     with connect(dataset) as con:
-        found: Numbers = {
+        results: Numbers = {
             "dataset": dataset.root.resolve().name,
             "qamdt": __version__,
             "tables": _tables(dataset, con),
@@ -79,12 +56,19 @@ def numbers(dataset: Dataset) -> Numbers:
             "similarity": captions.similarity(con),
             "captions": captions.captions(con),
             "signal": _signal(con),
+            "plugins": [c for cls in plugin_tables(dataset) for c in columns_of(con, cls)],
             "clips": _ends(con),
-            "errors": _errors(con),
+            "errors": _errors(dataset, con),
             "throughput": _throughput(dataset, con),
         }
-    plain: Numbers = _plain(found)
+    plain: Numbers = _plain(results)
     return plain
+
+
+def station_of(dataset: Dataset) -> dict[str, str]:
+    """table -> the command of `qamdt-curate` that makes it."""
+    classes = (cls for cls in tables_of(dataset) if declaration_of(cls).station != "latents")
+    return {name_of(cls): declaration_of(cls).station for cls in classes}
 
 
 def _plain(value: Any) -> Any:
@@ -100,10 +84,10 @@ def _plain(value: Any) -> Any:
 
 def _tables(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> Numbers:
     """Per table: its rows and how it was made, or in a sentence why it is not shown."""
-    said: Numbers = {}
-    for table, station in STATION_OF.items():
+    states: Numbers = {}
+    for table, station in station_of(dataset).items():
         state, parent = dataset.current(table), dataset.stale_parent(table)
-        (rows,) = one_row(con, f"SELECT count(*) FROM {table}")  # noqa: S608 - a name of ours
+        (rows,) = one_row(con, f'SELECT count(*) FROM "{table}"')  # noqa: S608 - a name of ours
         missing = None
         if state is None:
             missing = f"not made yet: run `qamdt-curate {station}`"
@@ -113,13 +97,13 @@ def _tables(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> Numbers:
             missing = f"made by `qamdt-curate {station}`, and empty"
         about = state.about if state else {}
         params = {k: v for k, v in about.get("params", {}).items() if k != "parts_read"}
-        said[table] = {
+        states[table] = {
             "rows": rows,
             "missing": missing,
             "fingerprint": state.fingerprint if state else None,
             "params": params,
         }
-    return said
+    return states
 
 
 def _models(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
@@ -166,8 +150,7 @@ def _reasons(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> list[Numbers]:
         " FROM decisions JOIN clips USING (clip_id)) GROUP BY reason ORDER BY 2 DESC, 1",
     )
     for row in rows:
-        meaning, setting = REASONS.get(row["reason"], ("", None))
-        row |= {"meaning": meaning, "setting": setting, "value": params.get(setting)}
+        row |= meaning_of(row["reason"], params)
     return rows
 
 
@@ -192,9 +175,9 @@ def _levels(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
         " LEFT JOIN (SELECT clip_id, kept FROM decisions) USING (clip_id)"
         " WHERE quality_level IS NOT NULL GROUP BY 1",
     )
-    found = {row["level"]: row for row in rows}
+    by_level = {row["level"]: row for row in rows}
     none = {"clips": 0, "hours": 0.0, "kept": 0}
-    return [found.get(level, {"level": level, **none}) for level in range(1, 6)] if rows else []
+    return [by_level.get(level, {"level": level, **none}) for level in range(1, 6)] if rows else []
 
 
 def _signal(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
@@ -231,12 +214,14 @@ def _ends(con: duckdb.DuckDBPyConnection) -> Numbers:
     }
 
 
-def _errors(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
+def _errors(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> list[Numbers]:
     """By class: how many files or clips, which tables miss their row, and examples."""
+    counted = {name_of(c) for c in tables_of(dataset) if declaration_of(c).in_funnel} - {"files"}
     by_clip = " UNION ALL ".join(
-        f"SELECT '{table}' AS made, c.path, c.start_s, t.error_type, t.error_message"  # noqa: S608
-        f" FROM {table} t JOIN clips c USING (clip_id) WHERE t.status = 'error'"
-        for table in BY_CLIP
+        f"SELECT '{table}' AS of_table, c.path, c.start_s, t.error_type, t.error_message"  # noqa: S608
+        f" FROM \"{table}\" t JOIN clips c USING (clip_id) WHERE t.status = 'error'"
+        for table in map(name_of, tables_of(dataset))
+        if table in counted
     )
     return list_rows(
         con,
@@ -244,8 +229,8 @@ def _errors(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
         " list_sort(list_distinct(flatten(list(tables)))) AS tables,"
         " list({'path': path, 'start_s': start_s, 'message': message}"
         "  ORDER BY path, start_s)[:$most] AS examples FROM ("
-        "  SELECT error_type, path, start_s, list(made) AS tables, min(error_message) AS message"
-        "  FROM (SELECT 'files' AS made, path, NULL::DOUBLE AS start_s, error_type, error_message"
+        "  SELECT error_type, path, start_s, list(of_table) AS tables, min(error_message) AS message"
+        "  FROM (SELECT 'files' AS of_table, path, NULL::DOUBLE AS start_s, error_type, error_message"
         f"  FROM files WHERE status = 'error' UNION ALL {by_clip})"
         "  GROUP BY error_type, path, start_s) GROUP BY 1 ORDER BY 2 DESC, 1",
         {"most": EXAMPLES},
@@ -253,23 +238,23 @@ def _errors(con: duckdb.DuckDBPyConnection) -> list[Numbers]:
 
 
 def _throughput(dataset: Dataset, con: duckdb.DuckDBPyConnection) -> list[Numbers]:
-    """What the runs logged, by station. `times_real_time`: audio heard per second of the run."""
+    """What the runs logged, by station. `times_real_time`: audio worked on per second of the run."""
     (mean_s,) = one_row(con, "SELECT avg(duration_s) FROM clips WHERE skip IS NULL")
     log = dataset.root / "runs.jsonl"
-    found: dict[str, Numbers] = {}
+    stations: dict[str, Numbers] = {}
     for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
         try:
             run = json.loads(line)
         except ValueError:  # the half line of a run that was killed while it wrote
             continue
         none = {"station": run["station"], "runs": 0, "rows": 0, "seconds": 0.0}
-        station = found.setdefault(run["station"], none)
+        station = stations.setdefault(run["station"], none)
         station["runs"] += 1
         station["rows"] += run["rows"]
         station["seconds"] += run["seconds"]
-    for station in found.values():
+    for station in stations.values():
         seconds = station["seconds"]
         station["rows_per_s"] = station["rows"] / seconds if seconds else None
-        heard = station["station"] == "score" and seconds and mean_s
-        station["times_real_time"] = station["rows"] * mean_s / seconds if heard else None
-    return list(found.values())
+        of_audio = station["station"] == "score" and seconds and mean_s
+        station["times_real_time"] = station["rows"] * mean_s / seconds if of_audio else None
+    return list(stations.values())

@@ -18,7 +18,7 @@ from ...reports.charts import histogram
 from ...reports.page import render_page, write_page
 from ...schemas.errors import AudioError
 from .audio import data_uri
-from .numbers import STATION_OF, Numbers, numbers
+from .numbers import Numbers, numbers
 
 TEMPLATE = Path(__file__).with_name("template.html.j2")
 
@@ -29,15 +29,15 @@ def build_report(dataset: Path) -> tuple[Path, Path]:
     What has not been made yet is said in a sentence in its place. Raises StoreError when the folder
     holds no table at all.
     """
-    found = numbers(Dataset(dataset))
+    results = numbers(Dataset(dataset))
     html, data = dataset / "report.html", dataset / "report.json"
-    text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(data, text.encode("utf-8"))
-    write_page(html, render(found))
+    write_page(html, render(results))
     return html, data
 
 
-def render(found: Numbers) -> str:
+def render(results: Numbers) -> str:
     """The page of these numbers; reads the audio of the clips that can be played."""
     filters: dict[str, Callable[..., Any]] = {
         "count": lambda n: "–" if n is None else f"{n:,}".replace(",", "\u202f"),
@@ -47,16 +47,19 @@ def render(found: Numbers) -> str:
         "number": _number,
     }
     names: dict[str, str] = {}
-    for model in found["models"]:
+    for model in results["models"]:
         names.setdefault(model["role"], model["model"])
     values = {
-        **found,
+        **results,
         "named": names,
-        "station_of": STATION_OF,
-        "pmos_chart": _pmos_chart(found["pmos"]),
-        "similarity_chart": _similarity_chart(found["similarity"]),
+        "pmos_chart": _pmos_chart(results["pmos"]),
+        "similarity_chart": _similarity_chart(results["similarity"]),
+        "plugin_charts": [
+            histogram(p["low"], p["high"], [("clips", p["counts"])], (), p["name"])
+            for p in results["plugins"]
+        ],
         "played": {
-            end: [_played(clip) for clip in found["clips"][end]] for end in ("best", "worst")
+            end: [_played(clip) for clip in results["clips"][end]] for end in ("best", "worst")
         },
     }
     return render_page(TEMPLATE, values, filters)

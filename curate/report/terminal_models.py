@@ -8,10 +8,12 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.table import Table
 
 from ...models.fetch import registry
 from ...schemas.errors import WeightsMissing
+from ..config import ModelsConfig
 
 
 def print_models(console: Console) -> None:
@@ -26,20 +28,23 @@ def print_models(console: Console) -> None:
     console.print(table)
 
 
-def print_kinds(console: Console) -> None:
-    """What can be asked for in every role, and the profiles that choose for all."""
+def print_kinds(console: Console, models: ModelsConfig) -> None:
+    """The kinds of every role, the model that the settings name, and the profiles."""
     from ...models.profile import profiles
     from ...models.ref import kinds_help
     from ..roles import ROLES, kinds_of
 
-    table = Table("role", "kind", "what it is", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
+    for head in ("role", "kind", "what it is"):
+        table.add_column(head, overflow="fold")
     for role in ROLES:
         for number, (usage, sentence) in enumerate(kinds_help(kinds_of(role))):
             table.add_row("" if number else role, usage, sentence)
+        table.add_row("", escape(getattr(models, role)), "by these settings", style="bold")
     console.print(table)
-    names = " or ".join(f"--config {name}" for name in profiles())
+    every = " or ".join(f"--config {name}" for name in profiles())
     console.print(
-        f"all roles at once: {names}; docs/real-checkpoints.md tells more", highlight=False
+        f"all roles at once: {every}; docs/real-checkpoints.md tells more", highlight=False
     )
 
 

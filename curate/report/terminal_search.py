@@ -12,21 +12,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..search import Found, Hit
+from ..search import Hit, SearchResult
 from .terminal import WIDE
 
 DASH = "[dim]-[/dim]"
 
 
-def print_hits(found: Found, console: Console | None = None) -> None:
+def print_hits(result: SearchResult, console: Console | None = None) -> None:
     """Rank, similarity, p-MOS and level, where the clip lies, what its caption says."""
     console = console or Console(width=None if sys.stdout.isatty() else WIDE)
-    table = Table(box=box.SIMPLE_HEAD, title=f"Nearest by {found.model_id}", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=f"Nearest by {result.model_id}", title_justify="left")
     for head in ("", "similarity", "p-MOS", "level", "start"):
         table.add_column(head, justify="right", no_wrap=True)
     for head in ("file", "caption", "clip"):
         table.add_column(head, overflow="fold")
-    for hit in found.hits:
+    for hit in result.hits:
         table.add_row(
             f"{hit.rank}",
             f"{hit.similarity:.3f}",
@@ -37,15 +37,15 @@ def print_hits(found: Found, console: Console | None = None) -> None:
             DASH if hit.caption is None else escape(hit.caption),
             f"[dim]{escape(hit.clip_id)}[/dim]",
         )
-    if found.hits:
+    if result.hits:
         console.print(table)
-    said = f"{found.compared} clips compared"
-    console.print(f"{said}, {found.without} without an embedding" if found.without else said)
+    counts = f"{result.compared} clips compared"
+    console.print(f"{counts}, {result.without} without an embedding" if result.without else counts)
 
 
-def print_json(found: Found) -> None:
+def print_json(result: SearchResult) -> None:
     """One JSON object a clip, best first; nothing else on standard output."""
-    for hit in found.hits:
+    for hit in result.hits:
         print(json.dumps(_plain(hit), ensure_ascii=False))
 
 

@@ -78,7 +78,7 @@ class Wav2Vec2Embedder:
         total, frames = 0.0, 0
         with torch.inference_mode():
             for window in equal_windows(wave, 30 * rate_hz):
-                inputs = torch.from_numpy(self._processor.heard(window))[None].to(self._device)
+                inputs = torch.from_numpy(self._processor.normalised(window))[None].to(self._device)
                 out = self._model(inputs, output_hidden_states=True).hidden_states[self._layer][0]
                 total = total + out.double().sum(0).cpu().numpy()
                 frames += len(out)

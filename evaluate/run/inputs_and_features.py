@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ...models.ref import ModelRef, pick_device
 from ...pipeline.dataset import Dataset
 from ...pipeline.job import Job
 from ...pipeline.runner import run
+from ...schemas.call import Call as Call
 from ...schemas.errors import ConfigError
 from ..config import Config
 from ..data.prompts import Prompt, PromptFile, read_prompts
@@ -29,16 +30,6 @@ from ..features.extractors import (
 from ..metrics.reference_stats import Stats, read_stats
 
 NEEDS_REFERENCE = ("fad", "kad", "kl")
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a call gives beyond the configuration."""
-
-    limit: int | None = None
-    retry_errors: bool = False
-    quiet: bool = False
-    log: Callable[[str], None] = print
 
 
 @dataclass

@@ -21,7 +21,7 @@ from ...audio.sound import Sound
 from ...schemas.errors import ModelError
 from ..fetch import registry
 from ..fetch.pretrained import load_safetensors
-from .mini_features import RATE_HZ, Measured, measure
+from .mini_features import RATE_HZ, SoundMeasurements, measure
 from .mini_words import pieces, read
 from .tagtext import TagTextMatch
 from .vectors import unit_rows
@@ -69,23 +69,25 @@ class ClapMiniMatch:
         return np.stack(rows) if rows else np.zeros((0, self.dim), np.float32)
 
     def _one(self, sound: Sound) -> np.ndarray:
-        (heard,) = self._words.extract([sound])
+        (tags,) = self._words.extract([sound])
         if not np.isfinite(sound.mono_at(RATE_HZ)).all():
             return np.full(self.dim, np.nan, np.float32)
         found = sound.once("clap_front", lambda: measure(sound))
-        return self.from_features(heard.logits[None], heard.penultimate[None], [found])[0]
+        return self.from_features(tags.logits[None], tags.penultimate[None], [found])[0]
 
     def from_features(
-        self, logits: np.ndarray, hidden: np.ndarray, found: Sequence[Measured]
+        self, logits: np.ndarray, hidden: np.ndarray, found: Sequence[SoundMeasurements]
     ) -> np.ndarray:
         """Vectors of sounds of which musicnn's [n, 100] and [n, 400] and `clap_front` are known."""
         import torch
 
         with torch.inference_mode():
-            heard = torch.from_numpy(np.concatenate([logits, hidden], 1).astype(np.float32))
+            tagger_features = torch.from_numpy(
+                np.concatenate([logits, hidden], 1).astype(np.float32)
+            )
             plain = torch.from_numpy(np.stack([m.plain() for m in found]))
             pitch = torch.from_numpy(np.stack([m.pitch for m in found]))
-            own = self._net.sounds(self._net.audio(heard, plain, pitch)).numpy()
+            own = self._net.sounds(self._net.audio(tagger_features, plain, pitch)).numpy()
         return self._together(self._words.z_scores(logits), own)
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:

@@ -33,7 +33,7 @@ RHYTHM_SIZE = 5 * (len(TEMPI_BPM) + 5)
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class SoundMeasurements:
     """timbre float32 [201], rhythm float32 [265], pitch float32 [4, 12] (rows sum to 1 or 0)."""
 
     timbre: np.ndarray
@@ -45,7 +45,7 @@ class Measured:
         return np.concatenate([self.timbre, self.rhythm])
 
 
-def measure(sound: Sound) -> Measured:
+def measure(sound: Sound) -> SoundMeasurements:
     """What is measured of `sound`; one shorter than a second is repeated to fill it."""
     samples = sound.mono_at(RATE_HZ)
     if len(samples) < SHORTEST_S * RATE_HZ:
@@ -53,7 +53,7 @@ def measure(sound: Sound) -> Measured:
     power = _power(samples, FFT, HOP)  # [T, 513]
     mel = power @ _mel_bank()
     logmel = np.log10(mel + 1e-8)
-    return Measured(_timbre(power, logmel, samples), _rhythm(mel), _pitch(samples))
+    return SoundMeasurements(_timbre(power, logmel, samples), _rhythm(mel), _pitch(samples))
 
 
 def _power(samples: np.ndarray, size: int, hop: int) -> np.ndarray:

@@ -77,9 +77,9 @@ class AudioHead(nn.Module):
             nn.Dropout(sizes.drop), nn.Linear(sizes.hidden, sizes.learned + 1),
         )  # fmt: skip
 
-    def forward(self, heard: Tensor, plain: Tensor, pitch: Tensor) -> dict[str, Tensor]:
+    def forward(self, tagger_features: Tensor, plain: Tensor, pitch: Tensor) -> dict[str, Tensor]:
         """learned [B, D] of unit length; logits: key [B, 24], tempo [B, 24], drums [B, 1]."""
-        x = (torch.cat([heard, plain], 1) - self.mean) / self.deviation
+        x = (torch.cat([tagger_features, plain], 1) - self.mean) / self.deviation
         x = x.clamp(-5, 5)
         key, tempo = self.key(pitch), self.tempo(x[:, -RHYTHM:])
         known = torch.cat([key.softmax(1), tempo.softmax(1)], 1).detach() * 4

@@ -22,7 +22,7 @@ import numpy as np
 from ...audio.sound import Sound
 from ...schemas.errors import ModelError
 from ..fetch import registry
-from ..tags.tagger import Heard, MusicnnTagger
+from ..tags.tagger import MusicnnTagger, TaggerOutput
 from .sentence_embedder import SentenceEmbedder
 from .vectors import unit_rows
 
@@ -66,7 +66,7 @@ class Reference:
 class Read:
     """Texts as MiniLM reads them: whole [n, 384], phrases [N, 384], owner int [N]: whose phrase."""
 
-    whole: np.ndarray
+    sentence: np.ndarray
     phrases: np.ndarray
     owner: np.ndarray
 
@@ -98,7 +98,7 @@ class TagTextMatch:
     def embed_audio(self, sounds: Sequence[Sound]) -> np.ndarray:
         if not sounds:
             return np.zeros((0, self.dim), np.float32)
-        return self.z_scores(np.stack([heard.logits for heard in self.extract(sounds)]))
+        return self.z_scores(np.stack([output.logits for output in self.extract(sounds)]))
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:
         out = np.zeros((len(texts), self.dim), np.float32)
@@ -122,10 +122,10 @@ class TagTextMatch:
 
     def near(self, read: Read) -> np.ndarray:
         """float32 [n, 100], rows of length 1: where texts that were read stand among the words."""
-        whole, each = unit_rows(self._softmax(read.whole)), self._softmax(read.phrases)
+        sentence, each = unit_rows(self._softmax(read.sentence)), self._softmax(read.phrases)
         ends = np.flatnonzero(np.diff(read.owner)) + 1
         mean = np.array([of_one.mean(0) for of_one in np.split(each, ends)])
-        return unit_rows(whole + unit_rows(mean))
+        return unit_rows(sentence + unit_rows(mean))
 
     def _softmax(self, vectors: np.ndarray) -> np.ndarray:
         """float32 [n, 100]: how near each vector is to each word; a row sums to 1."""
@@ -138,7 +138,7 @@ class TagTextMatch:
         z = (logits - self._reference.mean) / self._reference.deviation
         return unit_rows(z.clip(-self._reference.limit, self._reference.limit))
 
-    def extract(self, sounds: Sequence[Sound]) -> list[Heard]:
+    def extract(self, sounds: Sequence[Sound]) -> list[TaggerOutput]:
         """What musicnn heard in each sound."""
         return self._tagger.extract(sounds)
 

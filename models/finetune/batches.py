@@ -32,13 +32,13 @@ def epoch_batches(
 
 
 def crops(
-    waves: Waves, batch: Sequence[int], hearing: Hearing, seed: int, epoch: int
+    waves: Waves, batch: Sequence[int], front_end: Hearing, seed: int, epoch: int
 ) -> np.ndarray:
     """One random stretch of each sound, all of one length, as the network takes them: [B, T]."""
-    size = min(hearing.most, *(waves.lengths[k] for k in batch))
+    size = min(front_end.most, *(waves.lengths[k] for k in batch))
     cut = []
     for k in batch:
         rng = np.random.default_rng((seed, epoch, k))
         at = rng.integers(0, waves.lengths[k] - size + 1)
-        cut.append(hearing.heard(waves.wave(k)[at : at + size]))
+        cut.append(front_end.normalised(waves.wave(k)[at : at + size]))
     return np.stack(cut)

@@ -108,16 +108,16 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _hears(hearing: Mapping[str, Any]) -> str:
-    steps = [f"the mean of all channels at {hearing['rate_hz']} Hz"]
-    if hearing["loudness_lufs"] is not None:
+def _hears(front_end: Mapping[str, Any]) -> str:
+    steps = [f"the mean of all channels at {front_end['rate_hz']} Hz"]
+    if front_end["loudness_lufs"] is not None:
         steps.append(
-            f"by a gain brought to {hearing['loudness_lufs']:g} LUFS (EBU R128, over the whole sound)"
+            f"by a gain brought to {front_end['loudness_lufs']:g} LUFS (EBU R128, over the whole sound)"
         )
     steps.append(
-        f"sounds longer than {hearing['window_s']:g} s in equal windows, whose scores are averaged"
+        f"sounds longer than {front_end['window_s']:g} s in equal windows, whose scores are averaged"
     )
-    if hearing["normalise"]:
+    if front_end["normalise"]:
         steps.append("each window brought to mean 0 and variance 1")
     return "\n".join(f"{k}. {step}" for k, step in enumerate(steps, 1))
 

@@ -37,7 +37,7 @@ def held(folder: Path) -> Iterator[None]:
 
 def refuse_other_things(out: Path) -> None:
     """Raise ConfigError where `out` is neither new, nor empty, nor of an earlier run."""
-    ours = {LOCK, WORK, ERRORS}
+    ours = {LOCK, WORK, ERRORS, "logs"}
     if not out.exists() or begun_in(out):
         return
     if not out.is_dir() or {p.name for p in out.iterdir()} - ours:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from ...schemas import settings
 from ...schemas.errors import ConfigError
 from ...schemas.settings import setting
+from ..profile import profile_or_file
 
 LOSSES = ("l1", "huber")
 FREEZES = ("none", "features", "encoder")
@@ -70,6 +74,22 @@ class FinetuneConfig:
     def plain(self) -> dict[str, Any]:
         """The settings as JSON takes them."""
         return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of `qamdt-curate models train-pmos`: one section."""
+
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+
+    def override(self, section: str, values: Mapping[str, Any]) -> Config:
+        """A copy with some settings of one section replaced. Raises ConfigError."""
+        return settings.override(self, section, values)
+
+
+def from_toml(path: Path, base: Config | None = None) -> Config:
+    """The configuration of a TOML file, over `base`. Raises ConfigError."""
+    return settings.from_toml(profile_or_file(path), base or Config())
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

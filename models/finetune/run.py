@@ -79,15 +79,15 @@ def finetune(
         if claim(out, made_from, fresh):
             log(f"{out} is made already from these labels and settings; --fresh makes it again")
             return read_json(out / RECORD)
-        hearing = _hearing(init, config)
+        front_end = _hearing(init, config)
         try:
-            taught = teach(labels, hearing, config.seed, out, log, bars)
+            taught = teach(labels, front_end, config.seed, out, log, bars)
         except ConfigError:
             shutil.rmtree(out / WORK)  # so that corrected labels may begin here
             raise
         network = open_network(init, config, taught.mean)
         lesson = Lesson(taught.waves, taught.mos, taught.of("train"), taught.of("dev"))
-        trainer = Trainer(network, lesson, hearing, config, out / WORK, device)
+        trainer = Trainer(network, lesson, front_end, config, out / WORK, device)
         if trainer.place.step:
             log(f"goes on after step {trainer.place.step} of {trainer.steps}")
         with bars("train-pmos", trainer.steps) as bar:
@@ -96,7 +96,7 @@ def finetune(
         load_best(out / WORK, network)
         record = {
             "role": "p-MOS",
-            "hearing": asdict(hearing),
+            "hearing": asdict(front_end),
             "made_from": made_from,
             "init": {"name": init.resolve().name, "model_type": kind_of(init)},
             "labels": {"file": labels.name, **counted(taught.sounds, taught.problems)},
@@ -109,21 +109,21 @@ def finetune(
             },
             "settings": config.plain(),
         }
-        return _publish(network, hearing, taught, record, out, device)
+        return _publish(network, front_end, taught, record, out, device)
 
 
 def _hearing(init: Path, config: FinetuneConfig) -> Hearing:
     """How the scorer will hear: INIT's rate and normalisation, the loudness and window asked for."""
-    told = read_json(init / PREPROCESSOR)
+    preprocessor = read_json(init / PREPROCESSOR)
     normalise = config.normalise
     if normalise is None:
-        normalise = bool(told.get("do_normalize", False)) and config.loudness_lufs is None
-    rate = int(told.get("sampling_rate", RATE_HZ))
+        normalise = bool(preprocessor.get("do_normalize", False)) and config.loudness_lufs is None
+    rate = int(preprocessor.get("sampling_rate", RATE_HZ))
     return Hearing(rate, normalise, config.loudness_lufs, config.window_s)
 
 
 def _publish(
-    network: Any, hearing: Hearing, taught: Taught, record: dict[str, Any], out: Path, device: str
+    network: Any, front_end: Hearing, taught: Taught, record: dict[str, Any], out: Path, device: str
 ) -> dict[str, Any]:
     """Write the folder of the scorer, measured as users will run it; the weights come last."""
     from transformers import Wav2Vec2FeatureExtractor
@@ -132,7 +132,7 @@ def _publish(
     with quiet():
         network.to("cpu").save_pretrained(final)
     Wav2Vec2FeatureExtractor(
-        sampling_rate=hearing.rate_hz, do_normalize=hearing.normalise
+        sampling_rate=front_end.rate_hz, do_normalize=front_end.normalise
     ).save_pretrained(final)
     (final / RECORD).write_text(json.dumps(record))
     scorer = Wav2Vec2Pmos(str(final), device)

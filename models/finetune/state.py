@@ -76,9 +76,9 @@ def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _save(path: Path, tensors: Mapping[str, torch.Tensor], told: dict[str, str]) -> None:
+def _save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
     part = path.with_suffix(".part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, told)
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata)
     with open(part, "rb") as file:
         os.fsync(file.fileno())
     part.replace(path)

@@ -85,11 +85,11 @@ class Taught:
         }
 
 
-def teach(labels: Path, hearing: Hearing, seed: int, out: Path, log: Log, bars: Bars) -> Taught:
+def teach(labels: Path, front_end: Hearing, seed: int, out: Path, log: Log, bars: Bars) -> Taught:
     """Read, decode and split the labels; writes splits.csv and errors.csv."""
     sounds, problems = read_labels(labels)
     with bars("decode", len(sounds)) as bar:
-        waves, unheard = prepare(sounds, hearing, out / WORK, bar.advance)
+        waves, unheard = prepare(sounds, front_end, out / WORK, bar.advance)
     problems = sorted([*problems, *unheard], key=lambda p: p.row)
     kept = [sounds[k] for k in waves.kept]
     ok = sum(len(s.rows) for s in kept)

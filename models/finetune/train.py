@@ -47,13 +47,13 @@ class Trainer:
         self,
         network: Any,
         lesson: Lesson,
-        hearing: Hearing,
+        front_end: Hearing,
         config: FinetuneConfig,
         folder: Path,
         device: str,
     ) -> None:
         self._network = network.to(device)
-        self._lesson, self._hearing, self._config = lesson, hearing, config
+        self._lesson, self._hearing, self._config = lesson, front_end, config
         self._folder, self._device = folder, device
         self._optimizer = optimizer_of(network, config)
         batches = -(-len(lesson.train) // config.batch_size)
@@ -112,12 +112,12 @@ class Trainer:
 
     def _loss(self, batch: np.ndarray) -> torch.Tensor:
         """The sum of the losses of a batch."""
-        heard = crops(
+        crops_of_batch = crops(
             self._lesson.waves, batch.tolist(), self._hearing, self._config.seed, self._epoch
         )
         wanted = torch.from_numpy(self._lesson.mos[batch]).float().to(self._device)
         with torch.autocast("cuda", torch.bfloat16, enabled=self._device == "cuda"):
-            output = self._network(torch.from_numpy(heard).to(self._device)).logits[:, 0]
+            output = self._network(torch.from_numpy(crops_of_batch).to(self._device)).logits[:, 0]
         if self._config.loss == "l1":
             return F.l1_loss(output.float(), wanted, reduction="sum")
         return F.huber_loss(output.float(), wanted, reduction="sum", delta=HUBER_DELTA)

@@ -49,41 +49,41 @@ class Waves:
 
 
 def prepare(
-    sounds: Sequence[Labelled], hearing: Hearing, folder: Path, advance: Callable[[int], None]
+    sounds: Sequence[Labelled], front_end: Hearing, folder: Path, advance: Callable[[int], None]
 ) -> tuple[Waves, list[Problem]]:
     """The sounds as waves, and the rows whose audio cannot be used.
 
     Found again if made before from the same files, as far as their sizes and times tell; else a
     training on the waves that were there is forgotten with them.
     """
-    identity = _identity(sounds, hearing)
-    told = read_json(folder / INDEX)
-    if told.get("identity") != identity:
+    identity = _identity(sounds, front_end)
+    index = read_json(folder / INDEX)
+    if index.get("identity") != identity:
         for name in (INDEX, STATE, BEST):
             (folder / name).unlink(missing_ok=True)
-        _write(sounds, hearing, folder, identity, advance)
-        told = read_json(folder / INDEX)
-    del told["identity"]
-    problems = [Problem(**p) for p in told.pop("problems")]
+        _write(sounds, front_end, folder, identity, advance)
+        index = read_json(folder / INDEX)
+    del index["identity"]
+    problems = [Problem(**p) for p in index.pop("problems")]
     samples = np.zeros(0, np.float32)
-    if told["kept"]:  # an empty file cannot be mapped
+    if index["kept"]:  # an empty file cannot be mapped
         samples = np.memmap(folder / SAMPLES, np.float32, mode="r")
-    return Waves(**told, samples=samples), problems
+    return Waves(**index, samples=samples), problems
 
 
-def _identity(sounds: Sequence[Labelled], hearing: Hearing) -> str:
+def _identity(sounds: Sequence[Labelled], front_end: Hearing) -> str:
     """A hash of which stretches of which files these are, and how they are heard."""
     states = [(s.file, s.file.stat()) for s in sounds]
     facts = [
         (str(file), state.st_size, state.st_mtime_ns, sound.start_s, sound.duration_s)
         for sound, (file, state) in zip(sounds, states, strict=True)
     ]
-    return hashlib.sha256(repr((hearing, facts)).encode()).hexdigest()
+    return hashlib.sha256(repr((front_end, facts)).encode()).hexdigest()
 
 
 def _write(
     sounds: Sequence[Labelled],
-    hearing: Hearing,
+    front_end: Hearing,
     folder: Path,
     identity: str,
     advance: Callable[[int], None],
@@ -102,7 +102,7 @@ def _write(
                     for row in sounds[number].rows
                 ]
             else:
-                content = np.ascontiguousarray(hearing.wave(item)).tobytes()
+                content = np.ascontiguousarray(front_end.wave(item)).tobytes()
                 found[number] = end, len(content) // 4, hashlib.sha256(content).hexdigest()[:16]
                 end += len(content) // 4
                 file.write(content)

@@ -151,7 +151,7 @@ class FlatSchema:
         properties = schema.get("properties")
         if schema.get("type") != "object" or not isinstance(properties, Mapping) or not properties:
             raise _not_flat(schema)
-        return cls({name: _field(told) for name, told in properties.items()})
+        return cls({name: _field(schema) for name, schema in properties.items()})
 
     def write(self, words: Vocabulary, budget: Budget) -> Row:
         """One object, then the end of the text for ever."""
@@ -180,25 +180,25 @@ def _safe(word: str) -> bool:
     return bool(word) and word.isprintable() and "\\" not in word and "\ufffd" not in word
 
 
-def _field(told: Mapping[str, Any]) -> Field:
+def _field(schema: Mapping[str, Any]) -> Field:
     known = {"description", "title", "type"}
-    kind = told.get("type", "string" if "enum" in told else None)
-    if kind == "string" and set(told) <= known | {"minLength", "maxLength", "enum"}:
-        choices = tuple(told.get("enum", ()))
+    kind = schema.get("type", "string" if "enum" in schema else None)
+    if kind == "string" and set(schema) <= known | {"minLength", "maxLength", "enum"}:
+        choices = tuple(schema.get("enum", ()))
         if all(isinstance(c, str) for c in choices):
-            return Text(told.get("minLength", 0), told.get("maxLength"), choices)
-    if kind == "boolean" and set(told) <= known:
+            return Text(schema.get("minLength", 0), schema.get("maxLength"), choices)
+    if kind == "boolean" and set(schema) <= known:
         return Flag()
-    if kind == "array" and set(told) <= known | {"items", "minItems", "maxItems"}:
-        item = _field(told.get("items", {}))
+    if kind == "array" and set(schema) <= known | {"items", "minItems", "maxItems"}:
+        item = _field(schema.get("items", {}))
         if isinstance(item, Text):
-            return Many(item, told.get("minItems", 0), told.get("maxItems"))
-    raise _not_flat(told)
+            return Many(item, schema.get("minItems", 0), schema.get("maxItems"))
+    raise _not_flat(schema)
 
 
-def _not_flat(told: Any) -> ConfigError:
+def _not_flat(schema: Any) -> ConfigError:
     return ConfigError(
-        f"the embedded LLM cannot obey the JSON schema {json.dumps(told)[:200]}: it knows an object "
+        f"the embedded LLM cannot obey the JSON schema {json.dumps(schema)[:200]}: it knows an object "
         "of strings (minLength, maxLength, enum), booleans and lists of strings (minItems, "
         "maxItems); use vllm@ or openai@ for others"
     )

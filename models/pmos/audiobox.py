@@ -90,8 +90,8 @@ class AudioboxPmos:
         found = []
         for start in range(0, len(windows), BATCH):
             wave = torch.from_numpy(windows[start : start + BATCH, None])
-            heard = torch.from_numpy(np.round(share[start : start + BATCH] * size))[:, None, None]
-            mask = torch.arange(size)[None, None] < heard
+            kept = torch.from_numpy(np.round(share[start : start + BATCH] * size))[:, None, None]
+            mask = torch.arange(size)[None, None] < kept
             with torch.inference_mode():
                 made = self._model({"wav": wave.to(self._device), "mask": mask.to(self._device)})
             found.append(made[self.axis].float().cpu().numpy())

@@ -125,8 +125,8 @@ class EmbeddedPmos:
         from .mini_features import features
 
         with torch.inference_mode():
-            heard = features(torch.from_numpy(waves), self.net.config.cues).to(self._device)
-            return np.asarray(self.net(heard).mos.float().cpu().numpy())
+            inputs = features(torch.from_numpy(waves), self.net.config.cues).to(self._device)
+            return np.asarray(self.net(inputs).mos.float().cpu().numpy())
 
 
 class EmbeddedPmos16k(EmbeddedPmos):

@@ -45,7 +45,7 @@ class NetConfig:
         return asdict(self) | {"kinds": list(self.kinds)}
 
 
-class Heard(NamedTuple):
+class PmosOutput(NamedTuple):
     """mos float32 [B]; damage float32 [B, kinds], logits; similarity float32 [B, bands], 0..1."""
 
     mos: torch.Tensor
@@ -91,20 +91,20 @@ class PmosNet(nn.Module):
         self.similarity = nn.Linear(width, config.bands)
         nn.init.constant_(self.mos.bias, MIDDLE_MOS)
 
-    def forward(self, features: torch.Tensor) -> Heard:
+    def forward(self, features: torch.Tensor) -> PmosOutput:
         x = (features[:, : len(self.center)] - self.center) / self.scale  # [B, C, N]
         mels, cues = x[:, :MELS], self.some_cues(x[:, MELS:])
         tokens = self.mel_token(self.stem(mels[:, None]).flatten(1, 2).transpose(1, 2))  # [B, L, D]
         tokens = tokens + self.cue_token(cues).transpose(1, 2)
         prefix = [self.bands_token(_band_statistics(mels)), self.cues_token(_cue_statistics(cues))]
-        told = self.encoder(torch.cat([torch.stack(prefix, 1), tokens], 1)).last_hidden_state
-        whole, time = told[:, :2].flatten(1), told[:, 2:]
+        encoded = self.encoder(torch.cat([torch.stack(prefix, 1), tokens], 1)).last_hidden_state
+        prefix_states, time = encoded[:, :2].flatten(1), encoded[:, 2:]
         weight = self.attention(time).softmax(1)
-        pooled = torch.cat([whole, time.mean(1), time.std(1), (weight * time).sum(1)], 1)
+        pooled = torch.cat([prefix_states, time.mean(1), time.std(1), (weight * time).sum(1)], 1)
         one = self.pooled(pooled)  # [B, D]
         similarity = self.similarity(one).sigmoid()
         mos = self.mos(torch.cat([one, 4 * similarity - 3], 1))[:, 0]
-        return Heard(mos, self.damage(one), similarity)
+        return PmosOutput(mos, self.damage(one), similarity)
 
 
 def _statistics_token(size: int, width: int, dropout: float) -> nn.Sequential:

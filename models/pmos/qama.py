@@ -65,7 +65,7 @@ class QamaPmos:
         place, options = with_options("qama", require_path("qama", where or "", "FILE"), DEFAULTS)
         self._files = files_of(Path(place).expanduser())
         level = float(options["loudness_lufs"])
-        self.hearing = Hearing(loudness_lufs=None if math.isnan(level) else level)
+        self.front_end = Hearing(loudness_lufs=None if math.isnan(level) else level)
         name = self._files[0].stem if len(self._files) == 1 else "mean-cv"
         loud = "" if math.isnan(level) else f"@{level:g}LUFS"
         self.model_id = f"qama:{name}{loud}"
@@ -85,8 +85,8 @@ class QamaPmos:
         """See `PmosModel.score`."""
         known = [k for k, sound in enumerate(sounds) if sane(sound, MIN_S)]
         out = np.full(len(sounds), np.nan, np.float32)
-        waves = [self.hearing.wave(two_channels(sounds[k])) for k in known]
-        out[known] = np.mean([predict(n, self.hearing, waves) for n in self._networks], axis=0)
+        waves = [self.front_end.wave(two_channels(sounds[k])) for k in known]
+        out[known] = np.mean([predict(n, self.front_end, waves) for n in self._networks], axis=0)
         return out
 
 

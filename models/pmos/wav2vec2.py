@@ -52,11 +52,11 @@ class Hearing:
     @classmethod
     def of(cls, folder: Path) -> Hearing:
         """What a checkpoint folder says; the defaults above where it says nothing."""
-        told = read_json(folder / PREPROCESSOR)
+        preprocessor = read_json(folder / PREPROCESSOR)
         record = read_json(folder / RECORD).get("hearing", {})
         return cls(
-            int(told.get("sampling_rate", RATE_HZ)),
-            bool(told.get("do_normalize", False)),
+            int(preprocessor.get("sampling_rate", RATE_HZ)),
+            bool(preprocessor.get("do_normalize", False)),
             record.get("loudness_lufs"),
             float(record.get("window_s", WINDOW_S)),
         )
@@ -78,7 +78,7 @@ class Hearing:
         gain = 1.0 if found is None else 10 ** ((self.loudness_lufs - found) / 20)
         return (wave * gain).astype(np.float32)
 
-    def heard(self, window: np.ndarray) -> np.ndarray:
+    def normalised(self, window: np.ndarray) -> np.ndarray:
         """A window as the network takes it: float32 [T]."""
         if self.normalise:
             window = (window - window.mean()) / np.sqrt(window.var() + 1e-7)
@@ -86,7 +86,7 @@ class Hearing:
 
     def windows(self, wave: np.ndarray) -> list[np.ndarray]:
         """All of `wave`, in equal windows of at most `window_s`, as the network takes them."""
-        return [self.heard(w) for w in equal_windows(wave, self.most)]
+        return [self.normalised(w) for w in equal_windows(wave, self.most)]
 
 
 class Wav2Vec2Pmos:
@@ -108,11 +108,11 @@ class Wav2Vec2Pmos:
                 f"{self._folder} has {outputs} outputs, expected 1: give a regression "
                 "checkpoint (num_labels=1), not a classifier"
             )
-        self.hearing = Hearing.of(self._folder)
-        self.rate_hz, self.normalise = self.hearing.rate_hz, self.hearing.normalise
+        self.front_end = Hearing.of(self._folder)
+        self.rate_hz, self.normalise = self.front_end.rate_hz, self.front_end.normalise
         self.model_id = f"wav2vec2@{self._folder.name}"
-        told = [self._folder / name for name in ("config.json", PREPROCESSOR, RECORD)]
-        self.digest = hash_weights([f for f in told if f.is_file()] + weights)
+        configs = [self._folder / name for name in ("config.json", PREPROCESSOR, RECORD)]
+        self.digest = hash_weights([f for f in configs if f.is_file()] + weights)
         self._device = device
 
     def load(self) -> None:
@@ -128,15 +128,15 @@ class Wav2Vec2Pmos:
         """See `PmosModel.score`."""
         known = [k for k, sound in enumerate(sounds) if sane(sound, MIN_S)]
         out = np.full(len(sounds), np.nan, np.float32)
-        out[known] = self.score_waves([self.hearing.wave(sounds[k]) for k in known])
+        out[known] = self.score_waves([self.front_end.wave(sounds[k]) for k in known])
         return out
 
     def score_waves(self, waves: Sequence[np.ndarray]) -> np.ndarray:
         """float32 [n] for what `Hearing.wave` made of sounds."""
-        return predict(self._model, self.hearing, waves)
+        return predict(self._model, self.front_end, waves)
 
 
-def predict(model: Any, hearing: Hearing, waves: Sequence[np.ndarray]) -> np.ndarray:
+def predict(model: Any, front_end: Hearing, waves: Sequence[np.ndarray]) -> np.ndarray:
     """Scores float32 [n] of whole waves by a network in evaluation mode: the mean over windows.
 
     Only windows of exactly one length share a batch: group normalisation over time (the first
@@ -147,14 +147,14 @@ def predict(model: Any, hearing: Hearing, waves: Sequence[np.ndarray]) -> np.nda
     owner: list[int] = []
     windows: list[np.ndarray] = []
     for number, wave in enumerate(waves):
-        cut = hearing.windows(wave)
+        cut = front_end.windows(wave)
         owner += [number] * len(cut)
         windows += cut
     totals = np.zeros((2, len(waves)))
     with torch.inference_mode():
         for batch in of_equal_length(windows, BATCH):
-            heard = torch.from_numpy(np.stack([windows[k] for k in batch])).to(model.device)
-            scores = model(heard).logits[:, 0].float().cpu().numpy()
+            inputs = torch.from_numpy(np.stack([windows[k] for k in batch])).to(model.device)
+            scores = model(inputs).logits[:, 0].float().cpu().numpy()
             np.add.at(totals, (0, [owner[k] for k in batch]), scores)
             np.add.at(totals, (1, [owner[k] for k in batch]), 1)
     return np.asarray(totals[0] / totals[1], np.float32)

@@ -52,8 +52,8 @@ class FrontBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         peak = self.peak(F.pad(x, (0, 0, self.left, self.right)))
-        heard = F.relu((peak + self.bias[:, None]) * self.sign[:, None])
-        return heard * self.scale[:, None] + self.shift[:, None]
+        rectified = F.relu((peak + self.bias[:, None]) * self.sign[:, None])
+        return rectified * self.scale[:, None] + self.shift[:, None]
 
     def peak(self, padded: Tensor) -> Tensor:
         """The maximum over frequency of the convolution: [P, 1, T + time - 1, F] -> [P, C, T]."""
@@ -141,8 +141,8 @@ class MidBlock(nn.Module):
         self.shift = _empty(64)
 
     def forward(self, x: Tensor) -> Tensor:
-        heard = F.relu(F.conv1d(x, self.weight, self.bias, padding=3))
-        return heard * self.scale[:, None] + self.shift[:, None]
+        rectified = F.relu(F.conv1d(x, self.weight, self.bias, padding=3))
+        return rectified * self.scale[:, None] + self.shift[:, None]
 
 
 class Network(nn.Module):
@@ -166,8 +166,8 @@ class Network(nn.Module):
         first = self.mid[0](front)
         second = self.mid[1](first) + first
         third = self.mid[2](second) + second
-        heard = torch.cat([front, first, second, third], 1)  # [P, 753, T]
-        pooled = torch.stack([heard.amax(2), heard.mean(2)], 2).flatten(1)  # [P, 1506]
+        features = torch.cat([front, first, second, third], 1)  # [P, 753, T]
+        pooled = torch.stack([features.amax(2), features.mean(2)], 2).flatten(1)  # [P, 1506]
         hidden = F.relu(F.linear(pooled, self.dense["weight"], self.dense["bias"]))
         hidden = hidden * self.dense["scale"] + self.dense["shift"]
         return F.linear(hidden, self.out["weight"], self.out["bias"]), hidden

@@ -59,7 +59,7 @@ class Tagger(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class TaggerOutput:
     """What musicnn heard in one sound, averaged over its patches; MSD's 50 words, then MTT's 50.
 
     probabilities: float32 [100], 0..1. logits: float32 [100].
@@ -120,13 +120,13 @@ class MusicnnTagger:
     def probabilities(self, sounds: Sequence[Sound]) -> np.ndarray:
         if not sounds:
             return np.zeros((0, len(self.names)), np.float32)
-        return self.by_name(np.stack([heard.probabilities for heard in self.extract(sounds)]))
+        return self.by_name(np.stack([output.probabilities for output in self.extract(sounds)]))
 
     def by_name(self, by_label: np.ndarray) -> np.ndarray:
         """float32 [..., names] from [..., 100 labels]: a word known twice gets the mean."""
         return np.asarray(by_label @ self._mean)
 
-    def extract(self, sounds: Sequence[Sound]) -> list[Heard]:
+    def extract(self, sounds: Sequence[Sound]) -> list[TaggerOutput]:
         """What the networks heard in each sound; computed once a sound, by whoever asks first."""
         key = ("musicnn", self.digest, self._device)
         if self._device == "cpu":  # nothing is gained there by batching
@@ -134,14 +134,14 @@ class MusicnnTagger:
         new = [sound for sound in sounds if key not in sound.memo]
         for start in range(0, len(new), 32):
             batch = new[start : start + 32]
-            for sound, heard in zip(batch, self._run(batch), strict=True):
-                sound.memo[key] = heard
+            for sound, output in zip(batch, self._run(batch), strict=True):
+                sound.memo[key] = output
         return [sound.memo[key] for sound in sounds]
 
-    def _alone(self, sound: Sound) -> Heard:
+    def _alone(self, sound: Sound) -> TaggerOutput:
         return self._run([sound])[0]
 
-    def _run(self, sounds: Sequence[Sound]) -> list[Heard]:
+    def _run(self, sounds: Sequence[Sound]) -> list[TaggerOutput]:
         import torch
 
         with torch.inference_mode():
@@ -152,7 +152,7 @@ class MusicnnTagger:
             hidden = torch.cat([dense for _, dense in outputs], 1).float().cpu()
             counts = [len(p) for p in patches]
             return [
-                Heard(*(v.mean(0).numpy() for v in (out.sigmoid(), out, dense)))
+                TaggerOutput(*(v.mean(0).numpy() for v in (out.sigmoid(), out, dense)))
                 for out, dense in zip(logits.split(counts), hidden.split(counts), strict=True)
             ]
 

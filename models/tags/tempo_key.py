@@ -94,11 +94,13 @@ def _key(samples: np.ndarray) -> tuple[str | None, float | None]:
     chroma = _chroma_bank() @ spectrum.mean(1)  # [12]
     if chroma.std() < 1e-6 * max(chroma.max(), 1e-12):
         return None, None
-    fits = np.array([np.corrcoef(chroma, profile)[0, 1] for profile in _profiles()])
-    second, first = np.sort(fits)[-2:]
+    correlations = np.array([np.corrcoef(chroma, profile)[0, 1] for profile in _profiles()])
+    second, first = np.sort(correlations)[-2:]
     if first <= 0:
         return None, None
-    return KEYS[int(fits.argmax())], float(first * -math.expm1(-(first - second) / CLEAR_LEAD))
+    return KEYS[int(correlations.argmax())], float(
+        first * -math.expm1(-(first - second) / CLEAR_LEAD)
+    )
 
 
 @cache

@@ -24,7 +24,7 @@ import numpy as np
 
 from ...audio.sound import Sound
 from ...models.clap.mini import ClapMiniMatch
-from ...models.clap.mini_features import RHYTHM_SIZE, Measured
+from ...models.clap.mini_features import RHYTHM_SIZE, SoundMeasurements
 from ...models.clap.tagtext import TagTextMatch
 from ...models.fetch import registry
 from ...reports.statistics import Estimate, percentile_interval
@@ -132,11 +132,11 @@ class Exam:
         return (right > wrong) + 0.5 * (right == wrong), works[list(places)]
 
 
-def measured(features: dict[str, np.ndarray]) -> list[Measured]:
+def measured(features: dict[str, np.ndarray]) -> list[SoundMeasurements]:
     """Rows of the cache as `mini_features.measure` gave them."""
     plain = features["plain"]
     return [
-        Measured(row[:-RHYTHM_SIZE], row[-RHYTHM_SIZE:], pitch)
+        SoundMeasurements(row[:-RHYTHM_SIZE], row[-RHYTHM_SIZE:], pitch)
         for row, pitch in zip(plain, features["pitch"], strict=True)
     ]
 

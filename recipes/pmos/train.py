@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from ...models.pmos.base import CEILING, WEIGHTS
 from ...models.pmos.mini_features import CUES
-from ...models.pmos.mini_network import Heard, NetConfig, PmosNet
+from ...models.pmos.mini_network import NetConfig, PmosNet, PmosOutput
 from ..common.checkpointed import Checkpointed, cosine_rate
 from ..common.command import recipe_parser
 from . import labels
@@ -55,7 +55,7 @@ DATA = (
 )
 
 
-def loss_of(output: Heard, batch: Batch) -> torch.Tensor:
+def loss_of(output: PmosOutput, batch: Batch) -> torch.Tensor:
     """1.5 x score + .3 ranking + 1.2 damage + 6 x similarity.
 
     The score's loss is |e| + e^2: near the top, where clean and mildly damaged sounds cannot be

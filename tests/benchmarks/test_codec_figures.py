@@ -43,7 +43,7 @@ from qamdt.train.codec.evaluate import (
     times_real_time,
 )
 from qamdt.train.codec.kinds import CODECS
-from qamdt.train.generate.page import Heard
+from qamdt.train.generate.page import ScoredSound
 
 torch.set_num_threads(1)
 
@@ -119,10 +119,10 @@ def test_middles_are_middles(tmp_path: Path) -> None:
 # --- the proof -------------------------------------------------------------------------------------
 
 
-def sound(prompt: str, level: float, seed: int, score: float) -> Heard:
+def sound(prompt: str, level: float, seed: int, score: float) -> ScoredSound:
     rng = np.random.default_rng(seed)
     wave = rng.normal(0, 0.1 * level, 24000).astype(np.float32)
-    return Heard({"prompt": prompt, "quality": level, "seed": seed}, wave, 16000, score)
+    return ScoredSound({"prompt": prompt, "quality": level, "seed": seed}, wave, 16000, score)
 
 
 def test_pairs_are_of_one_prompt_and_seed() -> None:

@@ -11,21 +11,52 @@ import pytest
 from qamdt.benchmarks.quote import read_figures, requote
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ["README.md", *(f"models/weights/{name}-mini.md" for name in ("pmos", "clap", "tags")),
-             "models/weights/pmos-mini-16k.md"]  # fmt: skip
-QUOTED = re.compile(r"^\| `(\w+)` \|", re.M)
+CARDS = sorted(f"models/weights/{p.name}" for p in (ROOT / "models" / "weights").glob("*.md"))
+PAGES = sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))
+MEASURED = [f"models/weights/{name}.md" for name in ("pmos-mini", "pmos-mini-16k", "clap-mini")]
+WITH_TABLES = ["README.md", "docs/figures.md", *MEASURED, "models/weights/tags-mini.md"]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", *PAGES, *CARDS]
+QUOTED = re.compile(r"^\| `(\w+)` \|.*\|", re.M)
 FIGURES = read_figures(ROOT / "figures")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_figure_quoted_is_as_it_was_measured(document: str) -> None:
-    """Value, interval and n; `make quote` writes them."""
+    """Value, interval and n, in tables and sentences; `make quote` writes them."""
     text = (ROOT / document).read_text()
-    quoted = QUOTED.findall(text)
+    assert requote(text, FIGURES) == text
+
+
+@pytest.mark.parametrize("document", WITH_TABLES)
+def test_every_row_of_a_table_of_figures_is_measured(document: str) -> None:
+    quoted = [row for table in _tables((ROOT / document).read_text()) for row in table]
     assert len(quoted) >= 8
     missing = set(quoted) - set(FIGURES)
     assert not missing, f"{document} quotes what no figures/*.json holds: {missing}"
-    assert requote(text, FIGURES) == text
+
+
+def test_the_readme_quotes_nothing_that_the_page_of_figures_leaves_out() -> None:
+    readme, page = (
+        {row for table in _tables((ROOT / name).read_text()) for row in table}
+        for name in ("README.md", "docs/figures.md")
+    )
+    assert readme <= page
+
+
+def _tables(text: str) -> list[list[str]]:
+    """The names in the first column of each table that has a column of values."""
+    tables = re.findall(r"^\|.*\|\n\|[-|]+\|\n(?:\|.*\|\n)+", text, re.M)
+    return [QUOTED.findall(table) for table in tables if "| value" in table.partition("\n")[0]]
+
+
+def test_a_number_before_its_name_is_quoted() -> None:
+    """With its digits, and with its interval where one stood; other names and numbers stay."""
+    figures = {"a": {"value": 0.12345, "low": 0.1, "high": 0.2, "n": 7}}
+    text = "few, 0.9 (`a`), or 0.99 [0.1, 0.3] (`a`); 3 (`b`), more than 2% (`a`) and v1.5 (`a`)\n"
+    wanted = (
+        "few, 0.1 (`a`), or 0.12 [0.10, 0.20] (`a`); 3 (`b`), more than 2% (`a`) and v1.5 (`a`)\n"
+    )
+    assert requote(text, figures) == wanted
 
 
 def test_quoting_changes_value_interval_and_n_alone() -> None:

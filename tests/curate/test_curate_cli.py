@@ -21,15 +21,12 @@ STATIONS = "run ingest score quantize caption refine filter export report"
 COMMANDS = [*STATIONS.split(), *"status sql search demo bench models".split()]
 
 
-def test_every_command_has_help_and_stands_in_the_readme() -> None:
+def test_every_command_has_help() -> None:
     cli = CliRunner()
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    listed = {c.name or c.callback.__name__ for c in app.registered_commands} | {"models"}
-    assert listed == set(COMMANDS)
+    assert set(app.lazy) == set(COMMANDS)
     for name in COMMANDS:
         done = cli.invoke(app, [name, "--help"])
         assert done.exit_code == 0 and len(done.output.splitlines()) > 5, name
-        assert f"`{name}" in readme or f"qamdt-curate {name}" in readme, name
 
 
 _CHANGES = st.fixed_dictionaries(

@@ -19,12 +19,9 @@ def command(*words: object) -> Any:
     return CliRunner().invoke(app, [str(w) for w in words])
 
 
-def test_every_command_is_in_the_readme() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    names = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback]
-    assert len(names) == 6
-    for name in names:
-        assert f"`qamdt-evaluate {name} " in readme, name
+def test_every_command_has_help() -> None:
+    assert len(app.lazy) == 6
+    for name in app.lazy:
         assert command(name, "--help").exit_code == 0
 
 

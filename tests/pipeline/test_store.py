@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qamdt.pipeline.dataset import Dataset, fingerprint
+from qamdt.schemas.arrow import key, table
 from qamdt.schemas.errors import DatasetBusy, StoreError
 from qamdt.schemas.tables import Pmos
 
@@ -131,3 +133,25 @@ def test_a_run_waits_for_workers_of_an_ended_one(tmp_path: Path) -> None:
     dataset = Dataset(tmp_path)
     with dataset.worker_lock(), pytest.raises(DatasetBusy), dataset.lock(wait_s=0.2):
         pass
+
+
+@table("spans", 1, keys=("span",))
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    span: str = key("its own key")
+
+
+@table("loose", 1)
+@dataclass(frozen=True, kw_only=True)
+class Loose:
+    span: str = key("a key that is not declared")
+
+
+def test_rows_of_other_keys_are_another_part(tmp_path: Path) -> None:
+    """A table with a key of its own keeps every part; one that declares none is refused."""
+    dataset = Dataset(tmp_path)
+    for span in ("a", "b", "a"):
+        dataset.commit(Span, "f", [Span(span=span)])
+    assert len(dataset.parts("spans", "f")) == 2
+    with pytest.raises(StoreError, match="Loose has no column clip_id"):
+        dataset.commit(Loose, "f", [Loose(span="a")])

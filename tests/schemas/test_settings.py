@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qamdt.schemas.errors import ConfigError
-from qamdt.schemas.settings import converted, from_toml, override, setting, to_toml
+from qamdt.schemas.settings import converted, from_toml, override, params_of, setting, to_toml
 
 
 @dataclass(frozen=True)
@@ -55,3 +55,28 @@ def test_an_integer_stands_for_a_float_and_true_does_not_stand_for_a_number() ->
     for wrong in ({"number": True}, {"count": 1.5}, {"levels": ["x"]}, {"names": "ab"}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             converted(Part, wrong)
+
+
+@dataclass(frozen=True)
+class Renamed:
+    min_z: float = setting(1.0, "a number", was="fits")
+    other: int = setting(2, "another")
+
+
+@dataclass(frozen=True)
+class WithRenamed:
+    part: Renamed = field(default_factory=Renamed)
+
+
+def test_an_old_name_is_read_with_a_note_and_stays_in_fingerprints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "old.toml").write_text("[part]\nfits = 2\n")
+    config = from_toml(tmp_path / "old.toml", WithRenamed())
+    assert config.part == Renamed(min_z=2.0)
+    assert "[part] fits is now called min_z" in capsys.readouterr().err
+    assert "fits" not in to_toml(config) and "min_z = 2.0" in to_toml(config)
+    assert params_of(config.part) == {"fits": 2.0, "other": 2}
+    assert params_of(config.part, ("min_z",)) == {"fits": 2.0}
+    with pytest.raises(ConfigError, match="are one setting"):
+        converted(Renamed, {"fits": 2.0, "min_z": 1.0})

@@ -31,13 +31,10 @@ def call(*words: object) -> str:
     return done.output
 
 
-def test_every_command_has_help_and_stands_in_the_readme() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    listed = {c.name or c.callback.__name__ for c in app.registered_commands}
-    assert listed == set(COMMANDS)
+def test_every_command_has_help() -> None:
+    assert set(app.lazy) == set(COMMANDS)
     for name in COMMANDS:
         assert len(call(name, "--help").splitlines()) > 5
-        assert f"qamdt-train {name}" in readme, name
 
 
 def test_show_config_reads_back_and_a_flag_wins_over_file_and_size(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ...audio import mel as front
 from ...schemas.errors import AudioError, ConfigError
+from ..audio_config import POSTERIORS
 
 DOWN = 4  # a latent has a quarter of the mel's frames and bands
-POSTERIORS = ("mean", "sample")
 
 
 class Vocoder(Protocol):

@@ -46,15 +46,15 @@ def round_trip(codec: Codec, wave: np.ndarray, name: str, pmos: PmosModel) -> Ro
     """Measure one wave [N] at 16 kHz; what is over a multiple of 40 ms is left out."""
     samples = len(wave) // (front.HOP * DOWN) * front.HOP * DOWN
     given = front.normalised(torch.from_numpy(np.ascontiguousarray(wave[:samples]))[None])
-    heard = front.log_mel(given)
+    mel = front.log_mel(given)
     latent = codec.encode(given)
     again = codec.decode(latent)
-    back, plain = codec.vocode(again), GriffinLim()(heard)
+    back, plain = codec.vocode(again), GriffinLim()(mel)
     sounds = [Sound(w.numpy().astype(np.float32), front.RATE_HZ) for w in (back, plain, given)]
     scores = [float(s) for s in pmos.score(sounds)]
     return RoundTrip(
         name=name,
-        mel_l1=float((again - heard).abs().mean()),
+        mel_l1=float((again - mel).abs().mean()),
         stft=stft_distance(back, given),
         stft_mel=stft_distance(plain, given),
         pmos=scores[0],

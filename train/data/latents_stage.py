@@ -16,7 +16,7 @@ import numpy as np
 
 from ...audio.mel import HOP, RATE_HZ
 from ...audio.sound import Sound
-from ...models.ref import pick_device, resolve
+from ...models.ref import pick_device
 from ...pipeline.audio_pass import Answer, ListenJob
 from ...pipeline.dataset import Dataset
 from ...pipeline.job import output
@@ -24,9 +24,8 @@ from ...pipeline.stage import Call, work
 from ...schemas.errors import AudioError, StoreError
 from ...schemas.tables import Latent
 from ..audio_config import AudioConfig, LatentsConfig, ModelsConfig
-from ..check import check_models
+from ..check import check_models, open_model
 from ..codec.base import DOWN, Codec, name_of
-from ..codec.kinds import CODECS
 from .latent_scale import Sealed, seal
 from .latent_store import as_half
 from .text_states_stage import text_job
@@ -49,7 +48,7 @@ class LatentListener:
 
     @cached_property
     def codec(self) -> Codec:
-        return resolve(self._models.codec, CODECS, device=pick_device(self._models.device))
+        return open_model(self._models, "codec", device=pick_device(self._models.device))
 
     def open(self) -> None:
         self.codec.load()
@@ -103,7 +102,7 @@ def latent_frames(seconds: float) -> int:
 def latent_job(dataset: Dataset, config: AudioConfig, limit: int | None = None) -> ListenJob:
     """The job that encodes clips; the table's state names the codec and the settings."""
     listener = LatentListener(config.models, config.latents)
-    codec = resolve(config.models.codec, CODECS)
+    codec = open_model(config.models, "codec")
     params = {"frames": listener.frames, "posterior": config.latents.posterior}
     out = output(dataset, Latent, VERSION, params, ["clips"], codec.model_id, codec.digest)
     job = ListenJob(dataset, (listener,), (out,), limit, "latents", config.latents.kept_only)
@@ -139,7 +138,7 @@ def make_latents(
 def _told(sealed: Sealed, config: AudioConfig) -> str:
     how = "measured over" if sealed.measured else "as measured before, for"
     line = f"latents: scale {sealed.scale:.4f}, {how} {sealed.n} latents"
-    stated = resolve(config.models.codec, CODECS).scaling
+    stated = open_model(config.models, "codec").scaling
     if stated:
         line += f"; the codec's makers state {stated:.4f}"
     return line

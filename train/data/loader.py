@@ -23,7 +23,7 @@ from torch.utils.data import Dataset as Indexed
 from ..config import Config
 from ..diffusion.objective import Objective
 from ..network.masking import Mask
-from .randomness import Draw, draw
+from .randomness import StepRandomness, draw
 from .sampler import Sampler
 from .text_states import NULL_TEXT, padded
 from .training_set import TrainingSet, UnreadableClip
@@ -105,7 +105,7 @@ class Samples(Indexed[tuple[Any, ...]]):
 def collate(samples: Sequence[tuple[Any, ...]]) -> Batch:
     """Samples as one batch, texts padded to the longest."""
     ids, latents, texts, levels, chances, bad = zip(*samples, strict=True)
-    draws: Sequence[Draw] = chances
+    draws: Sequence[StepRandomness] = chances
     text, text_mask = padded(texts)
     masks = [d.mask for d in draws if d.mask is not None]
     return Batch(
@@ -173,8 +173,8 @@ class Loader:
             batch = next(self._batches)
         except UnreadableClip as error:  # a worker's comes with its traceback in the text
             self.close()
-            told = str(error).strip().rpartition("UnreadableClip: ")[2]
-            raise UnreadableClip(told) from error
+            message = str(error).strip().rpartition("UnreadableClip: ")[2]
+            raise UnreadableClip(message) from error
         self._left += 1
         if self._left == self._micro:  # the step is whole
             self._left = 0

@@ -43,7 +43,7 @@ def ratio_at(masking: MaskingConfig, seed: int, step: int) -> float:
 
 
 @dataclass(frozen=True)
-class Draw:
+class StepRandomness:
     """What chance gives one sample. noise: float32 [C, T, F]; time: [1]; mask: of one sample."""
 
     noise: torch.Tensor
@@ -53,7 +53,9 @@ class Draw:
     drop_quality: bool
 
 
-def draw(config: Config, objective: Objective, step: int, place: int, similarity: float) -> Draw:
+def draw(
+    config: Config, objective: Objective, step: int, place: int, similarity: float
+) -> StepRandomness:
     """The chance of the sample at `place` in `step`. similarity: -1..1, NaN where unknown."""
     seed, patches = config.fit.seed, config.model.patches
     chance = seeded(seed, SAMPLE, step, place)
@@ -65,6 +67,6 @@ def draw(config: Config, objective: Objective, step: int, place: int, similarity
     if masks_at(config.masking, step, config.fit.steps):
         hidden = torch.rand(1, patches, generator=chance)
         mask = mask_of(hidden, ratio_at(config.masking, seed, step))
-    return Draw(
+    return StepRandomness(
         noise, time, mask, text < config.data.text_dropout, quality < config.data.quality_dropout
     )

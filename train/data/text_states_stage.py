@@ -12,14 +12,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from ...models.ref import pick_device, resolve
+from ...models.ref import pick_device
 from ...pipeline.dataset import Dataset
 from ...pipeline.job import Output, Unit, output
 from ...pipeline.views import connect
 from ...schemas.prompt import prompt_of
 from ...schemas.tables import TextStates
 from ..audio_config import AudioConfig, LatentsConfig, ModelsConfig
-from ..codec.text_encoders import ENCODERS, TextEncoder, name_of
+from ..check import open_model
+from ..codec.text_encoders import TextEncoder, name_of
 from .latent_store import text_row
 from .text_states import NULL_TEXT
 
@@ -95,12 +96,12 @@ def prompts_of(dataset: Dataset, config: LatentsConfig) -> set[str]:
 
 
 def open_text(models: ModelsConfig) -> TextEncoder:
-    return resolve(models.text_encoder, ENCODERS, device=pick_device(models.device))
+    return open_model(models, "text_encoder", device=pick_device(models.device))
 
 
 def text_job(dataset: Dataset, config: AudioConfig) -> TextJob:
     """The job that encodes prompts. Its state depends on the encoder alone: texts are kept for ever."""
-    encoder = resolve(config.models.text_encoder, ENCODERS)
+    encoder = open_model(config.models, "text_encoder")
     params = {"max_tokens": config.latents.max_tokens}
     out = output(dataset, TextStates, VERSION, params, [], encoder.model_id, encoder.digest)
     return TextJob(dataset, config.models, config.latents, (out,))

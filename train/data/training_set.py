@@ -137,8 +137,8 @@ class TrainingSet:
     def digest(self) -> str:
         """A hash of what is trained on, in order: clip, level, prompt, split; and scale and codec."""
         hashed = hashlib.sha256(f"{self.scale}\0{self.codec}\0{self.texts.encoder}".encode())
-        told = zip(self.clip_ids, self.levels, self.prompts, self.validation, strict=True)
-        for clip_id, level, prompt, held in told:
+        columns = zip(self.clip_ids, self.levels, self.prompts, self.validation, strict=True)
+        for clip_id, level, prompt, held in columns:
             hashed.update(f"{clip_id}\0{level}\0{prompt}\0{int(held)}\n".encode())
         return hashed.hexdigest()[:16]
 
@@ -223,10 +223,10 @@ def _alike(rows: list[Any], root: Path) -> tuple[tuple[int, int, int], float, st
         )
     kinds = Counter((tuple(row[4]), row[5], row[6]) for row in rows)
     if len(kinds) > 1:
-        told = "; ".join(
+        message = "; ".join(
             f"{n} x {shape}, scale {s:g}, {codec}" for (shape, s, codec), n in kinds.items()
         )
-        raise StoreError(f"{root}: latents of more than one kind: {told}; make them all alike")
+        raise StoreError(f"{root}: latents of more than one kind: {message}; make them all alike")
     ((shape, scale, codec),) = kinds
     return shape, float(scale), str(codec)
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...schemas.errors import ConfigError
+from .config import FORMS
 
-FORMS = ("paper", "common")
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (x [B, C, T, F], t [B]) -> the network's prediction
 
 
@@ -39,29 +39,32 @@ def check_text(condition: Condition) -> Condition:
     return condition
 
 
-def combine(told: Tensor, untold: Tensor, guidance: float, form: str) -> Tensor:
+def combine(conditional: Tensor, unconditional: Tensor, guidance: float, form: str) -> Tensor:
     """The guided prediction of the two, in one of FORMS. Raises ConfigError."""
     if form == "paper":
-        return told + guidance * (told - untold)
+        return conditional + guidance * (conditional - unconditional)
     if form == "common":
-        return untold + guidance * (told - untold)
+        return unconditional + guidance * (conditional - unconditional)
     raise ConfigError(f"form = {form!r}: expected one of {', '.join(FORMS)}")
 
 
-def rescaled(guided: Tensor, told: Tensor, share: float) -> Tensor:
+def rescaled(guided: Tensor, conditional: Tensor, share: float) -> Tensor:
     """`guided` with the deviation of `told`, mixed in by `share` 0..1 (arXiv 2305.08891, eq. 15-16)."""
     if share == 0:
         return guided
     axes = tuple(range(1, guided.ndim))
-    ratio = told.std(axes, keepdim=True) / guided.std(axes, keepdim=True)
+    ratio = conditional.std(axes, keepdim=True) / guided.std(axes, keepdim=True)
     return share * (guided * ratio) + (1 - share) * guided
 
 
-def paired(told: Condition, untold: Condition) -> Condition:
+def paired(conditional: Condition, unconditional: Condition) -> Condition:
     """Both conditions as one of 2 B rows, texts padded to the longer; one row of `untold` serves all."""
-    rows, length = len(told.text), max(told.text.shape[1], untold.text.shape[1])
+    rows, length = (
+        len(conditional.text),
+        max(conditional.text.shape[1], unconditional.text.shape[1]),
+    )
     parts = []
-    for text, mask, quality in (told, untold):
+    for text, mask, quality in (conditional, unconditional):
         spare = length - text.shape[1]
         text, mask = F.pad(text, (0, 0, 0, spare)), F.pad(mask, (0, spare))
         parts.append((text.expand(rows, -1, -1), mask.expand(rows, -1), quality.expand(rows)))
@@ -69,19 +72,19 @@ def paired(told: Condition, untold: Condition) -> Condition:
 
 
 def guided(
-    model: torch.nn.Module, told: Condition, untold: Condition, *, guidance: float, form: str,
-    rescale: float = 0.0, on: Callable[[float], bool] = lambda t: True,
+    model: torch.nn.Module, conditional: Condition, unconditional: Condition, *, guidance: float,
+    form: str, rescale: float = 0.0, on: Callable[[float], bool] = lambda t: True,
 ) -> Denoiser:  # fmt: skip
     """The network under guidance where `on(t)`, and under the condition alone elsewhere.
 
     Where guidance would change nothing (w = 0, s = 1) the second answer is not computed.
     """
-    both = paired(told, untold)
+    both = paired(conditional, unconditional)
     idle = guidance == (0 if form == "paper" else 1)
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
         if idle or not on(float(t[0])):
-            return model(x, t, *told)
+            return model(x, t, *conditional)
         first, second = model(torch.cat([x, x]), torch.cat([t, t]), *both).chunk(2)
         return rescaled(combine(first, second, guidance, form), first, rescale)
 

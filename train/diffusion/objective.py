@@ -17,50 +17,15 @@ The schedule is the released one: beta from 0.0015 to 0.0195, linear in sqrt(bet
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ...schemas.errors import ConfigError
-from ...schemas.settings import setting
+from .config import STEPS, ObjectiveConfig
 
-STEPS = 1000
 BETA_START, BETA_END = 0.0015, 0.0195
-PREDICTIONS = ("eps", "v", "x0", "flow")
-TIMES = ("uniform", "logit-normal", "score")
-
-
-@dataclass(frozen=True)
-class ObjectiveConfig:
-    """Defaults are the paper's: eps, unweighted, uniform t. Raises ConfigError."""
-
-    prediction: str = setting("eps", "what the network predicts", PREDICTIONS)
-    min_snr_gamma: float | None = setting(None, "g of min-SNR weights; released 5; default: none")
-    timesteps: str = setting("uniform", "distribution of t in training", TIMES)
-    logit_mean: float = setting(0.0, "logit-normal: mean; positive is noisier")
-    logit_std: float = setting(1.0, "logit-normal: deviation")
-    score_low: float = setting(0.0, "score: similarity from which down a caption says nothing")
-    score_high: float = setting(0.3, "score: similarity from which up a caption is trusted")
-    score_tilt: float = setting(4.0, "score: Beta(tilt, 1) for captions that say nothing, from 1")
-
-    def __post_init__(self) -> None:
-        for name, choices in (("prediction", PREDICTIONS), ("timesteps", TIMES)):
-            if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"{name} = {getattr(self, name)!r}: expected one of {', '.join(choices)}"
-                )
-        if self.min_snr_gamma is not None and not self.min_snr_gamma > 0:
-            raise ConfigError(f"min_snr_gamma = {self.min_snr_gamma!r}: expected above 0, or none")
-        if not self.logit_std > 0:
-            raise ConfigError(f"logit_std = {self.logit_std!r}: expected above 0")
-        if not self.score_low < self.score_high:
-            raise ConfigError(
-                f"score_low = {self.score_low!r}: expected less than score_high = {self.score_high!r}"
-            )
-        if not self.score_tilt >= 1:
-            raise ConfigError(f"score_tilt = {self.score_tilt!r}: expected at least 1")
 
 
 def alpha_bars() -> Tensor:

@@ -9,7 +9,6 @@ euler    flow         equal steps of sigma from 1 to 0
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -17,40 +16,13 @@ import torch
 from torch import Tensor
 
 from ...schemas.errors import ConfigError
-from ...schemas.settings import setting
 from ..network.model import QAMDT
 from ..network.quality import check_quality
-from .guidance import FORMS, Condition, Denoiser, check_text, guided
-from .objective import BETA_END, BETA_START, STEPS, Objective, alpha_bars
+from .config import STEPS, SampleConfig
+from .guidance import Condition, Denoiser, check_text, guided
+from .objective import BETA_END, BETA_START, Objective, alpha_bars
 
-SOLVERS = ("ddim", "dpm++", "unipc", "euler")
 DIFFUSERS_NAMES = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
-
-
-@dataclass(frozen=True)
-class SampleConfig:
-    """How a latent is generated. Raises ConfigError."""
-
-    solver: str = setting("ddim", "solver; flow has euler alone", SOLVERS)
-    steps: int = setting(100, "steps, 1 to 1000")
-    guidance: float = setting(2.5, "w of the paper's form, or s = 1 + w of the common one")
-    form: str = setting("paper", "form of guidance", FORMS)
-    rescale: float = setting(0.0, "share 0..1 of the conditional answer's deviation; 0 is off")
-    interval_low: float = setting(0.0, "guidance is on from this share of the noise range")
-    interval_high: float = setting(1.0, "guidance is on up to this share of the noise range")
-    eta: float = setting(0.0, "ddim: noise added in a step, 0..1; released 1")
-
-    def __post_init__(self) -> None:
-        for name, choices in (("solver", SOLVERS), ("form", FORMS)):
-            if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"{name} = {getattr(self, name)!r}: expected one of {', '.join(choices)}"
-                )
-        if not 1 <= self.steps <= STEPS:
-            raise ConfigError(f"steps = {self.steps!r}: expected 1 to {STEPS}")
-        for name in ("rescale", "interval_low", "interval_high", "eta"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} = {getattr(self, name)!r}: expected 0 to 1")
 
 
 class Noise:
@@ -171,10 +143,13 @@ def sample(
     levels = torch.as_tensor(quality, dtype=torch.float32, device=text.device).expand(len(text))
     for level in (*levels.tolist(), low_quality):
         check_quality(level)
-    told = check_text(Condition(text, text_mask, levels))
-    untold = check_text(Condition(null_text, null_text_mask, levels.new_full((1,), low_quality)))
+    conditional = check_text(Condition(text, text_mask, levels))
+    unconditional = check_text(
+        Condition(null_text, null_text_mask, levels.new_full((1,), low_quality))
+    )
     denoise = guided(
-        model, told, untold, guidance=config.guidance, form=config.form, rescale=config.rescale,
+        model, conditional, unconditional, guidance=config.guidance, form=config.form,
+        rescale=config.rescale,
         on=lambda t: config.interval_low <= t / STEPS <= config.interval_high,
     )  # fmt: skip
     noise = Noise(seeds, shape or model.config.shape, text)

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from ...schemas.settings import between
+from .config import STEPS, SampleConfig
 from .guidance import Denoiser
-from .objective import STEPS, Objective, alpha_bars
-from .solvers import Noise, SampleConfig, ddim_times
+from .objective import Objective, alpha_bars
+from .solvers import Noise, ddim_times
 
 
 def vary(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,39 @@ from ..audio_config import AudioConfig
 from ..check import check_models
 from ..codec.base import name_of as codec_name
 from .audio_files import file_name, write_list, write_sound
-from .pipeline import Prompt, Studio, Take
+from .pipeline import Generator, Prompt, Take
 
 
 def make_sounds(
     run: Path, out: Path, prompts: Sequence[Prompt], config: AudioConfig,
     init: Path | None = None, log: Log = print,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Make `n` candidates of each prompt, seeds rising from its own; write the `best` of them, or all.
+    """Write the sounds of `candidates_of` as files, each with all that made it in its tags.
 
-    Returns the lines put into OUT/samples.jsonl. Raises ConfigError where there is no prompt.
+    Returns the lines put into OUT/samples.jsonl. Raises what `candidates_of` raises, StoreError.
+    """
+    lines = []
+    for take, line in candidates_of(run, prompts, config, init):
+        write_sound(out / line["file"], take.wave, RATE_HZ, line)
+        lines.append(line)
+        log(f"{out / line['file']}  {_told(take)}")
+    write_list(out, lines)
+    return lines
+
+
+def candidates_of(
+    run: Path, prompts: Sequence[Prompt], config: AudioConfig, init: Path | None = None
+) -> Iterator[tuple[Take, dict[str, Any]]]:
+    """`n` candidates of each prompt, seeds rising from its own; the `best` of them, or all.
+
+    Each with what made it. Raises ConfigError where there is no prompt; see Generator.
     """
     if not prompts:
         raise ConfigError("give a prompt: --prompt 'slow piano', or --prompts FILE")
     ranking = () if config.make.best is None else ("match",)
     check_models(config.models, "codec", "text_encoder", *ranking)
-    studio = Studio(run, config)
+    studio = Generator(run, config)
     wave = read_wave(init, config.make.seconds) if init else None
-    lines = []
     for prompt in prompts:
         candidates = [
             dataclasses.replace(prompt, seed=prompt.seed + k) for k in range(config.make.n)
@@ -45,10 +60,7 @@ def make_sounds(
         if config.make.best is not None:
             takes = studio.ranked(takes)[: config.make.best]
         for take in takes:
-            lines.append(_written(out, take, studio, config, init))
-            log(f"{out / lines[-1]['file']}  {_told(take)}")
-    write_list(out, lines)
-    return lines
+            yield take, _about(take, studio, config, init)
 
 
 def read_prompts(path: Path, quality: float, seed: int) -> list[Prompt]:
@@ -83,12 +95,10 @@ def read_wave(path: Path, seconds: float) -> np.ndarray:
     return decode_window(path, 0.0, length).mono_at(RATE_HZ)
 
 
-def _written(
-    out: Path, take: Take, studio: Studio, config: AudioConfig, init: Path | None
-) -> dict[str, Any]:
+def _about(take: Take, studio: Generator, config: AudioConfig, init: Path | None) -> dict[str, Any]:
     prompt, make, sampling = take.prompt, config.make, config.sample
     name = file_name(prompt.text, prompt.quality, prompt.seed, make.format)
-    line = {
+    return {
         "file": name, "prompt": prompt.text, "text": take.text, "quality": prompt.quality,
         "seed": prompt.seed, "seconds": round(len(take.wave) / RATE_HZ, 3),
         "negative": make.negative, "low_quality": make.low_quality, "steps": sampling.steps,
@@ -99,8 +109,6 @@ def _written(
         "match": studio.matcher.model_id if take.similarity is not None else None,
         "init": str(init) if init else None, "strength": make.strength if init else None,
     }  # fmt: skip
-    write_sound(out / name, take.wave, RATE_HZ, line)
-    return line
 
 
 def _told(take: Take) -> str:

@@ -34,7 +34,7 @@ audio { width: 100%; height: 2rem; } small, .quiet { color: #57606a; }
 
 
 @dataclass(frozen=True)
-class Heard:
+class ScoredSound:
     """A line of samples.jsonl with its sound and its p-MOS (NaN where it cannot be judged)."""
 
     line: dict[str, Any]
@@ -43,7 +43,7 @@ class Heard:
     pmos: float
 
 
-def heard(folder: Path, pmos: PmosModel) -> list[Heard]:
+def read_sounds(folder: Path, pmos: PmosModel) -> list[ScoredSound]:
     """Every sound that samples.jsonl lists, judged. Raises StoreError where there is none."""
     try:
         lines = [json.loads(x) for x in (folder / LIST).read_text().splitlines()]
@@ -54,14 +54,14 @@ def heard(folder: Path, pmos: PmosModel) -> list[Heard]:
     waves = [sf.read(folder / line["file"], dtype="float32") for line in lines]
     scores = pmos.score([Sound(wave[None], rate) for wave, rate in waves])
     return [
-        Heard(line, wave, rate, float(score))
+        ScoredSound(line, wave, rate, float(score))
         for line, (wave, rate), score in zip(lines, waves, scores, strict=True)
     ]
 
 
 def write_page(folder: Path, pmos: PmosModel, out: Path | None = None) -> Path:
     """Write FOLDER/index.html (or `out`) and return its path. Raises StoreError."""
-    sounds = heard(folder, pmos)
+    sounds = read_sounds(folder, pmos)
     if not sounds:
         raise StoreError(f"{folder / LIST} lists no sound")
     path = out or folder / "index.html"
@@ -69,9 +69,9 @@ def write_page(folder: Path, pmos: PmosModel, out: Path | None = None) -> Path:
     return path
 
 
-def _html(sounds: Sequence[Heard], scorer: str) -> str:
+def _html(sounds: Sequence[ScoredSound], scorer: str) -> str:
     levels = sorted({s.line["quality"] for s in sounds})
-    rows: dict[tuple[str, int], dict[float, Heard]] = {}
+    rows: dict[tuple[str, int], dict[float, ScoredSound]] = {}
     for sound in sounds:
         key = str(sound.line["prompt"]), int(sound.line["seed"])
         rows.setdefault(key, {})[sound.line["quality"]] = sound
@@ -96,25 +96,25 @@ def _html(sounds: Sequence[Heard], scorer: str) -> str:
     )
 
 
-def _mean(sounds: Sequence[Heard], level: float) -> str:
+def _mean(sounds: Sequence[ScoredSound], level: float) -> str:
     scores = [s.pmos for s in sounds if s.line["quality"] == level and np.isfinite(s.pmos)]
     return f"<br><small>mean p-MOS {np.mean(scores):.2f}</small>" if scores else ""
 
 
-def _cell(sound: Heard) -> str:
+def _cell(sound: ScoredSound) -> str:
     near = sound.line.get("similarity")
-    told = f"p-MOS {sound.pmos:.2f}" + ("" if near is None else f", similarity {near:.2f}")
+    caption = f"p-MOS {sound.pmos:.2f}" + ("" if near is None else f", similarity {near:.2f}")
     return (
         f'<img alt="spectrogram" src="{_picture(sound)}"><audio controls preload="none" '
-        f'src="{_sound(sound)}"></audio><small>{told}</small>'
+        f'src="{_sound(sound)}"></audio><small>{caption}</small>'
     )
 
 
-def _sound(sound: Heard) -> str:
+def _sound(sound: ScoredSound) -> str:
     return mp3_uri(Sound(sound.wave[None], sound.rate_hz))
 
 
-def _picture(sound: Heard) -> str:
+def _picture(sound: ScoredSound) -> str:
     """The log-mel as a PNG, low notes at the bottom, silence dark."""
     import torch
     from matplotlib.image import imsave

@@ -1,6 +1,6 @@
 """The studio: a trained network, its codec and its text encoder; prompts in, sounds out.
 
-    studio = Studio(run, config)
+    studio = Generator(run, config)
     for take in studio.takes([Prompt("slow piano", quality=5.0)]):
         take.wave, take.similarity ...
 
@@ -23,20 +23,20 @@ import torch
 from ...audio.mel import HOP, RATE_HZ
 from ...audio.sound import Sound
 from ...models.clap.base import MatchModel
-from ...models.clap.kinds import MATCHERS
-from ...models.ref import pick_device, resolve
+from ...models.ref import pick_device
 from ...schemas.errors import ConfigError
 from ...schemas.prompt import prompt_of
 from ..audio_config import AudioConfig
+from ..check import open_model
 from ..codec.base import DOWN, Codec
 from ..codec.base import name_of as codec_name
-from ..codec.kinds import CODECS
-from ..codec.text_encoders import ENCODERS, TextEncoder
+from ..codec.text_encoders import TextEncoder
 from ..codec.text_encoders import name_of as text_name
 from ..data.latents_stage import latent_frames
 from ..data.text_states import padded
+from ..diffusion.config import STEPS
 from ..diffusion.guidance import Condition, check_text, guided
-from ..diffusion.objective import STEPS, Objective
+from ..diffusion.objective import Objective
 from ..diffusion.solvers import Noise, sample
 from ..diffusion.variation import vary
 from ..diffusion.windowed import Windowed
@@ -65,7 +65,7 @@ class Take:
     similarity: float | None = None
 
 
-class Studio:
+class Generator:
     """Opens what a run needs. Raises WeightsMissing, ConfigError where codec or encoder are others."""
 
     def __init__(self, run: Path, config: AudioConfig) -> None:
@@ -73,10 +73,8 @@ class Studio:
         self.device = pick_device(config.models.device)
         self.network, self.trained, self.about = load_network(run, torch.device(self.device))
         self.objective = Objective(self.trained.objective)
-        self.codec: Codec = resolve(config.models.codec, CODECS, device=self.device)
-        self.encoder: TextEncoder = resolve(
-            config.models.text_encoder, ENCODERS, device=self.device
-        )
+        self.codec: Codec = open_model(config.models, "codec", device=self.device)
+        self.encoder: TextEncoder = open_model(config.models, "text_encoder", device=self.device)
         self.scale = self._checked()
         window, wanted = self.network.config.frames, latent_frames(config.make.seconds)
         self.frames = max(window, wanted)
@@ -87,13 +85,14 @@ class Studio:
     def _checked(self) -> float:
         """The scale of the latents that the network was trained on."""
         latents, text = (_told(self.about, name) for name in ("latents", "text"))
-        for what, flag, own, told in (
+        for what, flag, own, trained_with in (
             ("codec", "--codec", codec_name(self.codec), latents.get("codec")),
             ("text encoder", "--text-encoder", text_name(self.encoder), text.get("encoder")),
         ):
-            if told is not None and told != own:
+            if trained_with is not None and trained_with != own:
                 raise ConfigError(
-                    f"{self.run} was trained with {what} {told!r}; {own!r} is given: choose with {flag}"
+                    f"{self.run} was trained with {what} {trained_with!r}; {own!r} is "
+                    f"given: choose with {flag}"
                 )
         if "scale" not in latents:
             raise ConfigError(
@@ -137,7 +136,7 @@ class Studio:
 
     @cached_property
     def matcher(self) -> MatchModel:
-        return resolve(self.config.models.match, MATCHERS, device=self.device)
+        return open_model(self.config.models, "match", device=self.device)
 
     def _latents(
         self, prompts: Sequence[Prompt], texts: Sequence[str], clean: torch.Tensor | None
@@ -155,10 +154,10 @@ class Studio:
                 make.low_quality, shape,
             )  # fmt: skip
         check_quality(make.low_quality)
-        told = check_text(Condition(text, mask, levels))
+        conditional = check_text(Condition(text, mask, levels))
         low = levels.new_full((1,), make.low_quality)
         denoise = guided(
-            self.wrapped, told, check_text(Condition(null, null_mask, low)),
+            self.wrapped, conditional, check_text(Condition(null, null_mask, low)),
             guidance=sampling.guidance, form=sampling.form, rescale=sampling.rescale,
             on=lambda t: sampling.interval_low <= t / STEPS <= sampling.interval_high,
         )  # fmt: skip

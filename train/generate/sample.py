@@ -15,8 +15,8 @@ from ...schemas.errors import ConfigError
 from ...schemas.settings import to_plain
 from ..config import Config
 from ..data.text_states import StoredText
+from ..diffusion.config import SampleConfig
 from ..diffusion.objective import Objective
-from ..diffusion.solvers import SampleConfig
 from ..loop.checkpoint import read_about, read_tensors, weights_file, write_tensors
 from ..loop.demos import fitting, generate, write_latents
 from ..loop.run_folder import config_of

@@ -68,8 +68,8 @@ def save(
     for name, tensors in files.items():
         write_tensors(part / name, tensors, step, state)
     sizes = {name: (part / name).stat().st_size for name in files}
-    told = {"format": FORMAT, "step": step, **state, "files": sizes}
-    (part / STATE).write_text(json.dumps(told, indent=1))
+    state = {"format": FORMAT, "step": step, **state, "files": sizes}
+    (part / STATE).write_text(json.dumps(state, indent=1))
     for name in (*files, STATE):
         _fsync(part / name)
     _fsync(part)

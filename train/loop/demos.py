@@ -16,8 +16,9 @@ from safetensors.torch import save
 
 from ...pipeline.dataset import write_atomically
 from ..data.text_states import NULL_TEXT, StoredText, padded
+from ..diffusion.config import SampleConfig
 from ..diffusion.objective import Objective
-from ..diffusion.solvers import SampleConfig, sample
+from ..diffusion.solvers import sample
 from ..network.model import QAMDT
 
 
@@ -69,6 +70,6 @@ def write_latents(
         {"prompt": p, "quality": q, "seed": s}
         for p, q, s in zip(prompts, levels, seeds, strict=True)
     ]
-    told = {"made": made, "scale": scale, **about}
-    header = {key: json.dumps(value) for key, value in told.items()}
+    metadata = {"made": made, "scale": scale, **about}
+    header = {key: json.dumps(value) for key, value in metadata.items()}
     write_atomically(path, save({"latents": (latents / scale).contiguous()}, header))

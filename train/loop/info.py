@@ -24,15 +24,15 @@ def describe(config: Config, text_tokens: int, mfu: float) -> dict[str, Any]:
     step = clips * flops_a_clip(config, text_tokens, masked=True)
     peak = config.watch.peak_tflops or PEAKS_TFLOPS["H100"]
     seconds = step / (peak * 1e12 * mfu)
-    whole = flops(model, text_tokens, 0.0)
+    full = flops(model, text_tokens, 0.0)
     masked = flops(model, text_tokens, gamma)
     return {
         "width": model.width, "depth": model.depth, "decoder_depth": model.decoder_depth,
         "latent": list(model.shape), "patches": model.patches, "text_tokens": text_tokens,
         "parameters": parameters(model),
-        "forward_gflop_a_clip": whole.forward / 1e9,
+        "forward_gflop_a_clip": full.forward / 1e9,
         "masked_forward_gflop_a_clip": masked.forward / 1e9,
-        "masked_share_of_forward": masked.forward / whole.forward,
+        "masked_share_of_forward": masked.forward / full.forward,
         "mask_ratio": gamma,
         "train_gflop_a_clip": flops_a_clip(config, text_tokens, masked=True) / 1e9,
         "clips_a_step_and_device": clips,

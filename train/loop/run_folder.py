@@ -42,14 +42,16 @@ def where_it_ended(run: Path, config: Config, world: int, digest: str) -> Checkp
     if found is None:
         return None
     state = found.state
-    told = differences(config_of(state["config"]), config)
+    problems = differences(config_of(state["config"]), config)
     if state["world"] != world:
-        told.append(f"processes: {state['world']} -> {world}")
+        problems.append(f"processes: {state['world']} -> {world}")
     if state["data"] != digest:
-        told.append("the data set: its clips, levels, prompts, split or latents are not the same")
-    if told:
+        problems.append(
+            "the data set: its clips, levels, prompts, split or latents are not the same"
+        )
+    if problems:
         raise ConfigError(
-            f"{run} is at step {found.step} of a run that differs: {'; '.join(told)}. Give it the "
+            f"{run} is at step {found.step} of a run that differs: {'; '.join(problems)}. Give it the "
             "same settings, data and processes, or a new run folder"
         )
     return found

@@ -20,20 +20,20 @@ Tensors = dict[str, torch.Tensor]
 
 def weights_of(network: nn.Module) -> Tensors:
     """Parameters and stored buffers."""
-    return {name: whole(tensor) for name, tensor in network.state_dict().items()}
+    return {name: full_tensor(tensor) for name, tensor in network.state_dict().items()}
 
 
 def mean_of(network: nn.Module, ema: Ema) -> Tensors:
     """The mean of the parameters, and the network's stored buffers: a whole state dict."""
     parameters = dict(network.named_parameters())
-    buffers = {k: whole(v) for k, v in network.state_dict().items() if k not in parameters}
-    return {**{name: whole(tensor) for name, tensor in ema.mean.items()}, **buffers}
+    buffers = {k: full_tensor(v) for k, v in network.state_dict().items() if k not in parameters}
+    return {**{name: full_tensor(tensor) for name, tensor in ema.mean.items()}, **buffers}
 
 
 def moments_of(network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
     """AdamW's state, as `<moment>.<name of the weight>`."""
     return {
-        f"{moment}.{name}": whole(optimizer.state[weight][moment])
+        f"{moment}.{name}": full_tensor(optimizer.state[weight][moment])
         for name, weight in network.named_parameters()
         if weight in optimizer.state
         for moment in MOMENTS
@@ -80,7 +80,7 @@ def put_moments(
         }
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
+def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
     """A plain tensor of what may be sharded (a call for all processes together)."""
     from torch.distributed.tensor import DTensor
 

@@ -76,11 +76,11 @@ class Speed:
         """The last numbers in a line."""
         n = self._last
         left = (self._end - self._step) / max(n["steps_a_second"], 1e-9)
-        told = f"MFU {n['mfu']:.1%}" if "mfu" in n else f"{n['tflops'] * 1000:.1f} GFLOP/s"
+        compute = f"MFU {n['mfu']:.1%}" if "mfu" in n else f"{n['tflops'] * 1000:.1f} GFLOP/s"
         bad = f", {self._bad} clips replaced" if self._bad else ""
         return (
             f"step {self._step}/{self._end}: loss {n['loss']:.4f}, norm {n['gradient_norm']:.2f},"
-            f" epoch {n['epoch']:.2f}, {n['clips_a_second']:.1f} clips/s, {told},"
+            f" epoch {n['epoch']:.2f}, {n['clips_a_second']:.1f} clips/s, {compute},"
             f" {_duration(left)} left{bad}"
         )
 
@@ -98,11 +98,11 @@ def flops_a_clip(config: Config, text_tokens: int, masked: bool) -> float:
     """FLOPs of training on one clip, forward and backward; the mean ratio where it is masked."""
     masking = config.masking
     gamma = (masking.mask_low + masking.mask_high) / 2
-    whole = flops(config.model, text_tokens, 0.0).step
+    full = flops(config.model, text_tokens, 0.0).step
     if not masked:
-        return whole
+        return full
     part = flops(config.model, text_tokens, gamma).step
-    return part + whole if masking.masking == "masked+full" else part
+    return part + full if masking.masking == "masked+full" else part
 
 
 def _duration(seconds: float) -> str:

@@ -15,7 +15,8 @@ import torch
 from ..data.randomness import seeded
 from ..data.text_states import padded
 from ..data.training_set import TrainingSet
-from ..diffusion.objective import STEPS, Objective
+from ..diffusion.config import STEPS
+from ..diffusion.objective import Objective
 
 VALIDATION = 5  # stream of chance
 

@@ -41,9 +41,9 @@ def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=NORM_EPS), 1 + scale)
 
 
-def gated(x: Tensor, gate: Tensor, heard: Tensor) -> Tensor:
-    """x + gate * heard; gate [B, 1, D]."""
-    return torch.addcmul(x, gate, heard)
+def gated(x: Tensor, gate: Tensor, branch: Tensor) -> Tensor:
+    """x + gate * branch; gate [B, 1, D]."""
+    return torch.addcmul(x, gate, branch)
 
 
 def rotated(
@@ -68,16 +68,16 @@ class SelfAttention(nn.Module):
 
     def forward(
         self, x: Tensor, shift: Tensor, scale: Tensor, rotary: Tensor | None,
-        n_queries: int | None = None, heard: int | None = None,
+        n_queries: int | None = None, n_keys: int | None = None,
     ) -> Tensor:  # fmt: skip
-        """Of the modulated norm of x [B, N, D]; only the first `asking` ask, the first `heard` answer."""
+        """Of the modulated norm of x [B, N, D]: the first `n_queries` attend to the first `n_keys`."""
         with recomputed(modulated, x, shift, scale) as normed:
             q, k, v = self.project(normed, n_queries)
         if self.q_scale is None and rotary is None:
-            return self.out(attend(q, k, v, heard))
+            return self.out(attend(q, k, v, n_keys))
         asks = None if rotary is None else rotary[:, :, :n_queries]
         with recomputed(rotated, q, k, self.q_scale, self.k_scale, asks, rotary) as (q, k):
-            answer = attend(q, k, v, heard)
+            answer = attend(q, k, v, n_keys)
         return self.out(answer)
 
     def project(self, x: Tensor, n_queries: int | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -176,16 +176,16 @@ class Block(nn.Module):
         self.table = nn.Parameter(torch.zeros(6, config.width))
 
     def forward(
-        self, x: Tensor, told: Conditioning, rotary: Tensor | None, skip: Tensor | None = None,
-        n_queries: int | None = None, heard: int | None = None,
+        self, x: Tensor, conditioning: Conditioning, rotary: Tensor | None, skip: Tensor | None = None,
+        n_queries: int | None = None, n_keys: int | None = None,
     ) -> Tensor:  # fmt: skip
-        """x [B, N, D] -> [B, N, D]; or the first `asking` tokens alone, who hear the first `heard`."""
+        """x [B, N, D] -> [B, N, D]; or the first `n_queries` tokens, of the first `n_keys`."""
         if self.join is not None and skip is not None:
             x = self.join(x, skip)
-        parts = (self.table + told.time).chunk(6, 1)
+        parts = (self.table + conditioning.time).chunk(6, 1)
         shift1, scale1, gate1, shift2, scale2, gate2 = parts  # [B, 1, D] each
-        answer = self.attention(x, shift1, scale1, rotary, n_queries, heard)
+        answer = self.attention(x, shift1, scale1, rotary, n_queries, n_keys)
         with recomputed(gated, x if n_queries is None else x[:, :n_queries], gate1, answer) as x:
-            read = self.cross(x, told.text, told.text_mask)
+            read = self.cross(x, conditioning.text, conditioning.text_mask)
         x = x + read
         return gated(x, gate2, self.feed_forward(x, shift2, scale2))

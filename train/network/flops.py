@@ -64,14 +64,14 @@ def flops(config: ModelConfig, text_tokens: int = 64, gamma: float = 0.0) -> Flo
     return Flops(float(total))
 
 
-def _block(config: ModelConfig, n_queries: int, heard: int, text: int, skip: bool = False) -> int:
-    """A block where `asking` of the `heard` tokens ask."""
+def _block(config: ModelConfig, n_queries: int, n_keys: int, text: int, skip: bool = False) -> int:
+    """A block where `n_queries` of the `n_keys` tokens ask."""
     d = config.width
-    products = (n_queries + 2 * heard) * d * d + n_queries * d * d  # q, k, v, out
+    products = (n_queries + 2 * n_keys) * d * d + n_queries * d * d  # q, k, v, out
     products += 2 * n_queries * d * d + 2 * text * d * d  # cross: q, out; k, v
     products += n_queries * d * config.inner * (3 if config.ffn == "swiglu" else 2)
     products += 2 * n_queries * d * d * skip
-    attention = 2 * n_queries * d * (heard + text)  # scores, and their mean of values
+    attention = 2 * n_queries * d * (n_keys + text)  # scores, and their mean of values
     return 2 * (products + attention)
 
 

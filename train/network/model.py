@@ -144,7 +144,7 @@ class QAMDT(nn.Module):
         mask       what the encoder does not see; None: nothing
         """
         time, dtype = self.time(t), self.embed.weight.dtype
-        told = Conditioning(
+        conditioning = Conditioning(
             self.time_to_blocks(F.silu(time)).view(len(t), 6, -1),
             self.text(text.to(dtype)),
             text_mask,
@@ -154,38 +154,42 @@ class QAMDT(nn.Module):
             tokens = tokens + self.positions
         if self.band_position is not None:  # patches lie row by row, all bands of a time together
             tokens = tokens + self.band_position.repeat(self.config.grid[0], 1)
-        whole = torch.cat([self.quality(quality)[:, None], tokens], 1)  # [q; X], [B, 1 + P, D]
+        sequence = torch.cat([self.quality(quality)[:, None], tokens], 1)  # [q; X], [B, 1 + P, D]
         rotary = None if self.rotary is None else self.rotary[:, None]
         if mask is None or mask.keep.shape[1] == self.config.patches:
-            x = self._to_decoder(self._encode(whole, told, rotary))
+            x = self._to_decoder(self._encode(sequence, conditioning, rotary))
         else:
-            x = self._encode_visible(whole, told, rotary, mask.keep)
-            x = self._interpolate(x, told, rotary, mask)
+            x = self._encode_visible(sequence, conditioning, rotary, mask.keep)
+            x = self._interpolate(x, conditioning, rotary, mask)
         for block in self.decoder:
-            x = self._run(block, x, told, rotary, whole)
+            x = self._run(block, x, conditioning, rotary, sequence)
         return self.patches.join(self.final(x[:, 1:], time))
 
     def _encode(
-        self, x: Tensor, told: Conditioning, rotary: Tensor | None, heard: int | None = None
+        self,
+        x: Tensor,
+        conditioning: Conditioning,
+        rotary: Tensor | None,
+        n_keys: int | None = None,
     ) -> Tensor:
         skips = []
         for block in self.encoder_in:
-            x = self._run(block, x, told, rotary, None, None, heard)
+            x = self._run(block, x, conditioning, rotary, None, None, n_keys)
             skips.append(x)
         for block in self.encoder_out:
-            x = self._run(block, x, told, rotary, skips.pop(), None, heard)
+            x = self._run(block, x, conditioning, rotary, skips.pop(), None, n_keys)
         return x
 
     def _encode_visible(
-        self, whole: Tensor, told: Conditioning, rotary: Tensor | None, keep: Tensor
+        self, sequence: Tensor, conditioning: Conditioning, rotary: Tensor | None, keep: Tensor
     ) -> Tensor:
         """[q; X] -> [q; visible], [B, 1 + K, D], of the quality and the visible tokens alone."""
         length = 1 + keep.shape[1]
         spare = -length % ROUND
-        x = F.pad(_pick(whole, keep), (0, 0, 0, spare))
+        x = F.pad(_pick(sequence, keep), (0, 0, 0, spare))
         turns = _pick_rotary(rotary, keep)
         turns = None if turns is None else F.pad(turns, (0, 0, 0, spare))
-        return self._encode(x, told, turns, length)[:, :length]
+        return self._encode(x, conditioning, turns, length)[:, :length]
 
     def _to_decoder(self, x: Tensor) -> Tensor:
         if self.decoder_position is None:
@@ -193,7 +197,7 @@ class QAMDT(nn.Module):
         return x + F.pad(self.decoder_position, (0, 0, 1, 0))  # the quality token has no place
 
     def _interpolate(
-        self, x: Tensor, told: Conditioning, rotary: Tensor | None, mask: Mask
+        self, x: Tensor, conditioning: Conditioning, rotary: Tensor | None, mask: Mask
     ) -> Tensor:
         """[q; visible] -> [q; X]: masked places and q take the side block's output, visible stay.
 
@@ -208,7 +212,7 @@ class QAMDT(nn.Module):
         if self.decoder_position is not None:
             x = x + F.pad(self.decoder_position[order], (0, 0, 1, 0))
         n_queries = min(x.shape[1], 1 + masked + -(1 + masked) % ROUND)
-        filled = self._run(self.side, x, told, _pick_rotary(rotary, order), None, n_queries)
+        filled = self._run(self.side, x, conditioning, _pick_rotary(rotary, order), None, n_queries)
         x = torch.cat([filled[:, : 1 + masked], x[:, 1 + masked :]], 1)
         return _pick(x, (mask.restore + masked) % self.config.patches)
 

@@ -169,13 +169,13 @@ def test_what_the_folder_records(few: Path, tmp_path: Path) -> None:
     quietly(few, init, tmp_path / "plain", config)
     quietly(few, init, tmp_path / "loud", dataclasses.replace(config, loudness_lufs=-23.0))
     plain, loud = Wav2Vec2Pmos(str(tmp_path / "plain")), Wav2Vec2Pmos(str(tmp_path / "loud"))
-    assert (plain.normalise, plain.hearing.loudness_lufs) == (True, None)
-    assert (loud.normalise, loud.hearing.loudness_lufs) == (False, -23.0)
-    assert loud.hearing.window_s == 1.2
+    assert (plain.normalise, plain.front_end.loudness_lufs) == (True, None)
+    assert (loud.normalise, loud.front_end.loudness_lufs) == (False, -23.0)
+    assert loud.front_end.window_s == 1.2
     wave = noisy_sound(0.5, 2.4, 0)[None]
     scores = loud.score([Sound(wave, RATE_HZ), Sound(0.1 * wave, RATE_HZ)])
     assert scores[0] == pytest.approx(scores[1], abs=1e-4)
-    halves = loud.hearing.windows(loud.hearing.wave(Sound(wave, RATE_HZ)))
+    halves = loud.front_end.windows(loud.front_end.wave(Sound(wave, RATE_HZ)))
     assert [len(w) for w in halves] == [19_200, 19_200]
     with torch.inference_mode():
         each = [loud._model(torch.from_numpy(w)[None]).logits.item() for w in halves]

@@ -174,7 +174,7 @@ def test_only_tags_that_are_kept_count(monkeypatch: pytest.MonkeyPatch) -> None:
     names = MusicnnTagger().names
     p = np.linspace(1, 0.1, len(names)).astype(np.float32)
     clip = Row("test", "a", p, {})
-    assert facts_as_stored(clip, names, 0.05).heard == set(names[:20])
+    assert facts_as_stored(clip, names, 0.05).words == set(names[:20])
 
 
 def test_thresholds_belong_to_the_tagger_that_made_the_tags(ingested: Dataset) -> None:

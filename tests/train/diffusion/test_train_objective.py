@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qamdt.schemas.errors import ConfigError
-from qamdt.train.diffusion.objective import PREDICTIONS, Objective, ObjectiveConfig, alpha_bars
+from qamdt.train.diffusion.config import PREDICTIONS, ObjectiveConfig
+from qamdt.train.diffusion.objective import Objective, alpha_bars
 
 SHAPE = (2, 4, 3)
 

@@ -6,9 +6,10 @@ from torch import Tensor
 from train_builders import Inputs, inputs, network
 
 from qamdt.schemas.errors import ConfigError
+from qamdt.train.diffusion.config import PREDICTIONS, ObjectiveConfig, SampleConfig
 from qamdt.train.diffusion.guidance import Condition, combine, guided, rescaled
-from qamdt.train.diffusion.objective import PREDICTIONS, Objective, ObjectiveConfig
-from qamdt.train.diffusion.solvers import Noise, SampleConfig, ddim_times, sample, solver_of
+from qamdt.train.diffusion.objective import Objective
+from qamdt.train.diffusion.solvers import Noise, ddim_times, sample, solver_of
 from qamdt.train.network.model import QAMDT
 
 
@@ -19,16 +20,16 @@ def objective(prediction: str = "eps") -> Objective:
 def conditions(net: QAMDT, batch: int = 2) -> tuple[Inputs, Condition, Condition]:
     x = inputs(net.config, batch)
     empty = torch.randn(1, 2, net.config.text_width, generator=torch.Generator().manual_seed(5))
-    told = Condition(x.text, x.text_mask, torch.tensor([5.0, 4.5])[:batch])
-    return x, told, Condition(empty, torch.ones(1, 2, dtype=torch.bool), torch.ones(1))
+    conditional = Condition(x.text, x.text_mask, torch.tensor([5.0, 4.5])[:batch])
+    return x, conditional, Condition(empty, torch.ones(1, 2, dtype=torch.bool), torch.ones(1))
 
 
 def make(net: QAMDT, config: SampleConfig, prediction: str = "eps", **more: object) -> Tensor:
-    x, told, untold = conditions(net)
-    given = {"quality": told.quality, "seeds": [3, 4]} | more
+    x, conditional, unconditional = conditions(net)
+    given = {"quality": conditional.quality, "seeds": [3, 4]} | more
     return sample(
-        net, objective(prediction), x.text, x.text_mask, config=config, null_text=untold.text,
-        null_text_mask=untold.text_mask, **given,
+        net, objective(prediction), x.text, x.text_mask, config=config, null_text=unconditional.text,
+        null_text_mask=unconditional.text_mask, **given,
     )  # fmt: skip
 
 
@@ -36,13 +37,13 @@ def make(net: QAMDT, config: SampleConfig, prediction: str = "eps", **more: obje
 def test_guidance_is_its_formula_and_one_forward() -> None:
     """The batched pair equals two passes; paper's w is the common s = 1 + w; s 1 and 0 are the parts."""
     net = network()
-    x, told, untold = conditions(net)
-    first = net(x.latents, x.t, *told)
-    wide = Condition(*(v.expand(2, *v.shape[1:]) for v in untold))
+    x, conditional, unconditional = conditions(net)
+    first = net(x.latents, x.t, *conditional)
+    wide = Condition(*(v.expand(2, *v.shape[1:]) for v in unconditional))
     second = net(x.latents, x.t, *wide)
     want = first + 2.5 * (first - second)
     for form, guidance in (("paper", 2.5), ("common", 3.5)):
-        got = guided(net, told, untold, guidance=guidance, form=form)(x.latents, x.t)
+        got = guided(net, conditional, unconditional, guidance=guidance, form=form)(x.latents, x.t)
         torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(combine(first, second, 1.0, "common"), first)
     assert torch.equal(combine(first, second, 0.0, "common"), second)
@@ -53,11 +54,11 @@ def test_guidance_is_its_formula_and_one_forward() -> None:
 def test_the_second_answers_quality_is_as_configured() -> None:
     """A level, or 0: the null vector."""
     net = network()
-    x, told, untold = conditions(net)
+    x, conditional, unconditional = conditions(net)
     answers = []
     for low in (1.0, 3.0, 0.0):
-        lower = untold._replace(quality=torch.tensor([low]))
-        answer = guided(net, told, lower, guidance=0.0, form="common")(x.latents, x.t)
+        lower = unconditional._replace(quality=torch.tensor([low]))
+        answer = guided(net, conditional, lower, guidance=0.0, form="common")(x.latents, x.t)
         wide = Condition(*(v.expand(2, *v.shape[1:]) for v in lower))
         torch.testing.assert_close(answer, net(x.latents, x.t, *wide), atol=1e-5, rtol=1e-5)
         answers.append(answer)
@@ -65,12 +66,12 @@ def test_the_second_answers_quality_is_as_configured() -> None:
 
 
 def test_rescaling_restores_the_deviation() -> None:
-    told, wild = torch.randn(2, 3, 4, 5), 7 * torch.randn(2, 3, 4, 5)
+    conditional, wild = torch.randn(2, 3, 4, 5), 7 * torch.randn(2, 3, 4, 5)
     axes = (1, 2, 3)
-    torch.testing.assert_close(rescaled(wild, told, 1.0).std(axes), told.std(axes))
-    assert torch.equal(rescaled(wild, told, 0.0), wild)
+    torch.testing.assert_close(rescaled(wild, conditional, 1.0).std(axes), conditional.std(axes))
+    assert torch.equal(rescaled(wild, conditional, 0.0), wild)
     torch.testing.assert_close(
-        rescaled(wild, told, 0.25), 0.25 * rescaled(wild, told, 1.0) + 0.75 * wild
+        rescaled(wild, conditional, 0.25), 0.25 * rescaled(wild, conditional, 1.0) + 0.75 * wild
     )
 
 
@@ -162,8 +163,8 @@ def test_samples_are_their_seeds_alone(prediction: str) -> None:
     net = network()
     flow = prediction == "flow"
     config = SampleConfig(solver="euler" if flow else "ddim", steps=4, eta=0.0 if flow else 1.0)
-    x, told, untold = conditions(net)
-    rest = (untold.text, untold.text_mask)
+    x, conditional, unconditional = conditions(net)
+    rest = (unconditional.text, unconditional.text_mask)
     both = make(net, config, prediction)
     assert both.shape == (2, *net.config.shape) and both.isfinite().all()
     second = sample(
@@ -171,7 +172,7 @@ def test_samples_are_their_seeds_alone(prediction: str) -> None:
         objective(prediction),
         x.text[1:],
         x.text_mask[1:],
-        told.quality[1:],
+        conditional.quality[1:],
         config,
         [4],
         *rest,

@@ -24,14 +24,15 @@ from qamdt.train.codec.kinds import CODECS
 from qamdt.train.codec.text_encoders import MiniLmText
 from qamdt.train.codec.text_encoders import name_of as text_name
 from qamdt.train.config import Config
+from qamdt.train.diffusion.config import ObjectiveConfig, SampleConfig
 from qamdt.train.diffusion.guidance import Condition, guided
-from qamdt.train.diffusion.objective import Objective, ObjectiveConfig
-from qamdt.train.diffusion.solvers import Noise, SampleConfig, sample
+from qamdt.train.diffusion.objective import Objective
+from qamdt.train.diffusion.solvers import Noise, sample
 from qamdt.train.diffusion.variation import vary
 from qamdt.train.diffusion.windowed import Windowed, window_starts
 from qamdt.train.generate.audio_files import file_name, read_about, write_list, write_sound
 from qamdt.train.generate.generate import make_sounds, read_prompts
-from qamdt.train.generate.pipeline import Prompt, Studio, prefix_of
+from qamdt.train.generate.pipeline import Generator, Prompt, prefix_of
 from qamdt.train.loop.checkpoint import write_tensors
 from qamdt.train.network.config import ModelConfig
 from qamdt.train.network.model import QAMDT
@@ -90,7 +91,7 @@ def _with(config: AudioConfig, **make: object) -> AudioConfig:
 
 def test_a_take_is_the_same_in_any_company(run: Path, config: AudioConfig) -> None:
     """To the bit: alone, in another order, beside longer prompts."""
-    studio = Studio(run, config)
+    studio = Generator(run, config)
     prompts = [Prompt("slow piano", 5.0, 3), Prompt("a long, fast and loud drum solo", 1.0, 4)]
     together = list(studio.takes(prompts))
     alone = [next(iter(studio.takes([p]))) for p in reversed(prompts)][::-1]
@@ -101,7 +102,7 @@ def test_a_take_is_the_same_in_any_company(run: Path, config: AudioConfig) -> No
 
 
 def test_prompt_level_and_seed_are_heard(run: Path, config: AudioConfig) -> None:
-    studio = Studio(run, config)
+    studio = Generator(run, config)
     base = Prompt("slow piano", 5.0, 3)
     first, *others = [
         t.latent
@@ -114,20 +115,20 @@ def test_prompt_level_and_seed_are_heard(run: Path, config: AudioConfig) -> None
 
 
 def test_latents_are_unscaled_for_the_codec(run: Path, config: AudioConfig) -> None:
-    studio = Studio(run, config)
+    studio = Generator(run, config)
     take = next(iter(studio.takes([Prompt("piano")])))
     wanted = studio.codec.vocode(studio.codec.decode(take.latent[None] / 0.5))[0]
     assert np.array_equal(take.wave, wanted[: len(take.wave)].numpy())
 
 
 def test_the_level_puts_its_prefix_before_the_prompt(run: Path, config: AudioConfig) -> None:
-    studio = Studio(run, config)
+    studio = Generator(run, config)
     assert [prefix_of(q) for q in (1, 2, 3, 4, 5, 4.8, 0)] == [
         "low quality", None, "medium quality", None, "high quality", "high quality", None,
     ]  # fmt: skip
     assert studio.text_of(Prompt("piano", 1)) == "low quality, piano"
     assert studio.text_of(Prompt("piano", 2)) == "piano"
-    assert Studio(run, _with(config, prefix="none")).text_of(Prompt("piano", 1)) == "piano"
+    assert Generator(run, _with(config, prefix="none")).text_of(Prompt("piano", 1)) == "piano"
 
 
 def test_another_codec_or_encoder_is_refused(
@@ -137,9 +138,9 @@ def test_another_codec_or_encoder_is_refused(
     state = other / "vae" / "diffusion_pytorch_model.safetensors"
     state.write_bytes(state.read_bytes()[:-4] + b"\0\0\0\1")
     with pytest.raises(ConfigError, match="choose with --codec"):
-        Studio(run, override(config, "models", {"codec": f"diffusers@{other}"}))
+        Generator(run, override(config, "models", {"codec": f"diffusers@{other}"}))
     with pytest.raises(ConfigError, match="1 to 5"):
-        next(iter(Studio(run, config).takes([Prompt("x", 6.0)])))
+        next(iter(Generator(run, config).takes([Prompt("x", 6.0)])))
 
 
 # --- longer than a window --------------------------------------------------------------------------
@@ -182,7 +183,7 @@ def test_a_window_of_the_own_length_is_the_network() -> None:
 
 
 def test_longer_sounds_are_as_long_as_asked(run: Path, config: AudioConfig) -> None:
-    studio = Studio(run, _with(config, seconds=3.1))
+    studio = Generator(run, _with(config, seconds=3.1))
     take = next(iter(studio.takes([Prompt("piano")])))
     assert take.latent.shape == (8, 78, 16)
     assert take.wave.shape == (round(3.1 * 16000),)
@@ -201,9 +202,9 @@ def test_variation_of_strength_1_is_a_generation(prediction: str) -> None:
     text, mask = torch.randn(1, 4, 384), torch.ones(1, 4, dtype=torch.bool)
     null, null_mask = torch.zeros(1, 1, 384), torch.ones(1, 1, dtype=torch.bool)
     wanted = sample(net, objective, text, mask, 5.0, config, [3], null, null_mask)
-    told = Condition(text, mask, torch.tensor([5.0]))
-    untold = Condition(null, null_mask, torch.tensor([1.0]))
-    denoise = guided(net, told, untold, guidance=1.0, form="paper")
+    conditional = Condition(text, mask, torch.tensor([5.0]))
+    unconditional = Condition(null, null_mask, torch.tensor([1.0]))
+    denoise = guided(net, conditional, unconditional, guidance=1.0, form="paper")
     clean = torch.zeros(1, *MODEL.shape)
     with torch.no_grad():
         noise = Noise([3], MODEL.shape, text)
@@ -237,7 +238,7 @@ def test_variation_keeps_what_the_strength_leaves(run: Path, config: AudioConfig
     sound = music(1.3, seed=1, rate_hz=16000).mean(0)
     takes = []
     for strength in (0.0, 0.35, 1.0):
-        studio = Studio(run, _with(config, strength=strength))
+        studio = Generator(run, _with(config, strength=strength))
         takes.append(next(iter(studio.takes([Prompt("piano")], sound))).latent)
     through = studio._latent_of(sound)[0]
     assert torch.equal(takes[0], through)
@@ -273,7 +274,7 @@ def test_the_best_of_n_are_those_most_similar(
 ) -> None:
     """Measured by the match model over all candidates, written best first."""
     wide = _with(config, seconds=1.2, n=3, best=2)
-    studio = Studio(run, wide)
+    studio = Generator(run, wide)
     candidates = [Prompt("piano", 5.0, seed) for seed in range(3)]
     ranked = studio.ranked(list(studio.takes(candidates)))
     near = [t.similarity for t in ranked]
@@ -322,12 +323,12 @@ def test_the_list_keeps_other_files_lines(tmp_path: Path) -> None:
 
 
 def test_the_command(run: Path, config: AudioConfig, tmp_path: Path) -> None:
-    told = [
+    conditional = [
         "generate", str(run), "--prompt", "piano", "--quality", "5", "--quality", "1", "--seconds",
         "1", "--n", "1", "--steps", "2", "--guidance", "3.5", "--negative", "low quality", "--seed",
         "4", "--codec", config.models.codec, "--out", str(tmp_path),
     ]  # fmt: skip
-    done = CliRunner().invoke(app, told)
+    done = CliRunner().invoke(app, conditional)
     assert done.exit_code == 0, done.output
     assert sorted(p.name for p in tmp_path.glob("*.wav")) == ["piano-q1-s4.wav", "piano-q5-s4.wav"]
     about = read_about(tmp_path / "piano-q5-s4.wav")

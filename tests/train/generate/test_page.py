@@ -15,7 +15,7 @@ from qamdt.audio.sound import Sound
 from qamdt.models.pmos.base import EmbeddedPmos
 from qamdt.schemas.errors import StoreError
 from qamdt.train.generate.audio_files import write_list, write_sound
-from qamdt.train.generate.page import heard, write_page
+from qamdt.train.generate.page import read_sounds, write_page
 
 LINE = {
     "weights": "run", "step": 7, "solver": "ddim", "steps": 50, "guidance": 2.5, "form": "paper",
@@ -53,4 +53,4 @@ def test_the_page_plays_and_judges_every_sound(tmp_path: Path) -> None:
 
 def test_a_folder_without_sounds_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="qamdt-train generate"):
-        heard(tmp_path, EmbeddedPmos())
+        read_sounds(tmp_path, EmbeddedPmos())

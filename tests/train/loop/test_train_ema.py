@@ -67,15 +67,15 @@ def test_buffers_are_copied_as_they_are() -> None:
 
 def test_a_resumed_mean_equals_an_uninterrupted_one() -> None:
     net = network()
-    whole = Ema(net, 0.9)
+    full_tensor = Ema(net, 0.9)
     for step in range(5):
         walk(net, step)
-        whole.update(net)
+        full_tensor.update(net)
         if step == 2:
             resumed = Ema(net, 0.9)
-            resumed.load({k: v.clone() for k, v in whole.mean.items()}, whole.weight)
+            resumed.load({k: v.clone() for k, v in full_tensor.mean.items()}, full_tensor.weight)
         elif step > 2:
             resumed.update(net)
-    assert all(torch.equal(v, resumed.mean[k]) for k, v in whole.mean.items())
+    assert all(torch.equal(v, resumed.mean[k]) for k, v in full_tensor.mean.items())
     with pytest.raises(ConfigError, match="another network"):
-        whole.load({"strange": torch.zeros(1)}, 1.0)
+        full_tensor.load({"strange": torch.zeros(1)}, 1.0)

@@ -20,7 +20,7 @@ CONFIG = ModelConfig(**SMALL)
 N = 1 + CONFIG.patches
 
 
-def told(batch: int = 2, tokens: int = 5) -> Conditioning:
+def conditioning(batch: int = 2, tokens: int = 5) -> Conditioning:
     g = torch.Generator().manual_seed(0)
     mask = torch.ones(batch, tokens, dtype=torch.bool)
     mask[-1, 3:] = False
@@ -30,7 +30,7 @@ def told(batch: int = 2, tokens: int = 5) -> Conditioning:
 
 def test_without_gates_a_block_is_the_identity() -> None:
     """Gates (rows 2 and 5 of the table and of time) zero, cross-attention zero as at the start."""
-    block, say = Block(CONFIG), told()
+    block, say = Block(CONFIG), conditioning()
     torch.nn.init.zeros_(block.cross.out.weight)
     torch.nn.init.zeros_(block.cross.out.bias)
     say.time[:, [2, 5]] = 0
@@ -40,7 +40,7 @@ def test_without_gates_a_block_is_the_identity() -> None:
 
 def test_asking_for_some_is_asking_for_all_and_choosing() -> None:
     """The first n outputs, computed alone, equal those of the whole."""
-    block, say, rotary = Block(CONFIG), told(), rotary_table(CONFIG)[:, None]
+    block, say, rotary = Block(CONFIG), conditioning(), rotary_table(CONFIG)[:, None]
     torch.nn.init.normal_(block.table)
     x = torch.randn(2, N, CONFIG.width)
     torch.testing.assert_close(block(x, say, rotary, None, 6), block(x, say, rotary)[:, :6])
@@ -48,7 +48,7 @@ def test_asking_for_some_is_asking_for_all_and_choosing() -> None:
 
 def test_padded_text_is_packed_text() -> None:
     """Padding of any content changes nothing; each sample hears its own text, as if packed."""
-    cross, say = CrossAttention(CONFIG), told()
+    cross, say = CrossAttention(CONFIG), conditioning()
     x = torch.randn(2, N, CONFIG.width)
     got = cross(x, say.text, say.text_mask)
     spoiled = say.text.masked_fill(~say.text_mask[:, :, None], 1e4)
@@ -65,8 +65,8 @@ def test_attention_is_the_softmax_of_scaled_products() -> None:
     torch.testing.assert_close(attend(q, k, v), want)
 
 
-@pytest.mark.parametrize("heard", [None, 270])
-def test_attention_by_heads_is_pytorchs(heard: int | None) -> None:
+@pytest.mark.parametrize("n_keys", [None, 270])
+def test_attention_by_heads_is_pytorchs(n_keys: int | None) -> None:
     """Values and gradients of long sequences, of views too, and of keys that nobody hears."""
     g = torch.Generator().manual_seed(0)
     qkv = torch.randn(2, 290, 3, 2, 16, generator=g, requires_grad=True)
@@ -74,7 +74,7 @@ def test_attention_by_heads_is_pytorchs(heard: int | None) -> None:
     found = []
     for function in (attend, lambda q, k, v, n: attend_masked(q, k[:, :n], v[:, :n], None)):
         q, k, v = qkv.unbind(2)
-        out = function(q[:, :260], k, v, heard)
+        out = function(q[:, :260], k, v, n_keys)
         found.append([out, *torch.autograd.grad(out, qkv, grad)])
     for ours, usual in zip(*found, strict=True):
         torch.testing.assert_close(ours, usual, atol=1e-5, rtol=1e-4)

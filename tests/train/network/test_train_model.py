@@ -55,12 +55,12 @@ def test_at_the_start_the_output_is_zero_and_text_is_silent(form: str) -> None:
     net = network(awake=False, **FORMS[form])
     x = inputs(net.config)
     assert not net(*x).any()
-    heard: list[Tensor] = []
+    n_keys: list[Tensor] = []
     for module in net.modules():
         if hasattr(module, "cross"):
-            module.cross.register_forward_hook(lambda m, i, out: heard.append(out))
+            module.cross.register_forward_hook(lambda m, i, out: n_keys.append(out))
     net(*x, mask_for(net, 0.5))
-    assert len(heard) == net.config.depth + 1 and not any(h.any() for h in heard)
+    assert len(n_keys) == net.config.depth + 1 and not any(h.any() for h in n_keys)
 
 
 def test_a_mask_that_hides_nothing_is_no_mask() -> None:
@@ -250,16 +250,19 @@ def test_configurations() -> None:
 def test_a_row_of_bands_knows_its_place() -> None:
     """With band vectors the same music in other bands is told apart, and at the start nothing changes;
     a checkpoint without them is read as it was."""
-    plain, told = network(awake=False, band_position=False), network(awake=False)
-    assert not told.band_position.any() and told.band_position.shape[0] == told.config.grid[1] > 1
-    told.load_state_dict(plain.state_dict(), strict=False)
-    for net in (plain, told):
+    plain, conditioning = network(awake=False, band_position=False), network(awake=False)
+    assert (
+        not conditioning.band_position.any()
+        and conditioning.band_position.shape[0] == conditioning.config.grid[1] > 1
+    )
+    conditioning.load_state_dict(plain.state_dict(), strict=False)
+    for net in (plain, conditioning):
         torch.nn.init.normal_(net.final.out.weight, generator=torch.Generator().manual_seed(0))
-    x = inputs(told.config)
-    torch.testing.assert_close(told(*x), plain(*x))
-    told.band_position.data.normal_()
-    assert not torch.allclose(told(*x), plain(*x))
+    x = inputs(conditioning.config)
+    torch.testing.assert_close(conditioning(*x), plain(*x))
+    conditioning.band_position.data.normal_()
+    assert not torch.allclose(conditioning(*x), plain(*x))
     old = {k: v for k, v in plain.config.plain().items() if k not in ("band_position", "size")}
     assert not config_of({"model": old}).model.band_position
-    assert config_of({"model": told.config.plain()}).model.band_position
+    assert config_of({"model": conditioning.config.plain()}).model.band_position
     assert sized("nano").band_position and not sized("nano", **PARITY).band_position
