@@ -29,6 +29,25 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed else "", style="cyan")
 
 
+def bar(console: Console) -> Bar:
+    """A bar with count, rate, time passed and time left; not started. Lines printed pass above it."""
+    return Bar(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        speed_estimate_period=60,
+    )
+
+
+def shows_bars(console: Console) -> bool:
+    """Whether a bar can be drawn: on a terminal or in a notebook."""
+    return sys.stderr.isatty() or console.is_jupyter
+
+
 class Progress:
     """Shows how far a job is, on standard error. Use as a context manager."""
 
@@ -38,17 +57,8 @@ class Progress:
         self._began = self._logged = time.monotonic()
         self._bar: Bar | None = None
         console = Console(stderr=True)
-        if (sys.stderr.isatty() or console.is_jupyter) and not quiet:
-            self._bar = Bar(
-                TextColumn("[bold]{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                _Rate(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                console=console,
-                speed_estimate_period=60,
-            )
+        if shows_bars(console) and not quiet:
+            self._bar = bar(console)
             self._task = self._bar.add_task(name, total=total)
 
     def __enter__(self) -> Progress:

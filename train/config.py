@@ -84,7 +84,9 @@ class OptimConfig:
     beta1: float = setting(0.9, "decay of the mean of gradients")
     beta2: float = setting(0.999, "decay of the mean of squared gradients")
     weight_decay: float = setting(0.01, "decay of matrices; vectors are not decayed")
-    clip: float = setting(2.0, "largest norm of the gradient")
+    grad_clip_norm: float = setting(
+        2.0, "largest norm of the gradient; 0 does not clip", was="clip"
+    )
     ema: float = setting(0.9999, "decay of the mean of the weights, bias-corrected")
 
     def __post_init__(self) -> None:
@@ -92,7 +94,7 @@ class OptimConfig:
         at_least("warmup", self.warmup, 0)
         for name in ("beta1", "beta2", "ema"):
             between(name, getattr(self, name), 0.0, 1.0)
-        for name in ("weight_decay", "clip"):
+        for name in ("weight_decay", "grad_clip_norm"):
             at_least(name, getattr(self, name), 0.0)
 
     def rate(self, width: int) -> float:

@@ -140,7 +140,7 @@ class Fit:
                     self.on.backward(loss)
                 total += loss.detach()
             tokens, bad = max(tokens, batch.text.shape[1]), bad + len(batch.bad)
-        norm = self.on.clip(self.wrapped, config.optim.clip)
+        norm = self.on.clip(self.wrapped, config.optim.grad_clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.update(self.network)
@@ -273,8 +273,8 @@ def _finite(loss: float, step: int) -> float:
     """Raises ModelError where the loss is no number, before a checkpoint is made of it."""
     if not math.isfinite(loss):
         raise ModelError(
-            f"the loss of step {step} is {loss}: lower --lr or --clip, lengthen --warmup, or train "
-            "with --precision fp32; the last checkpoint is still good"
+            f"the loss of step {step} is {loss}: lower --lr or --grad-clip-norm, lengthen --warmup, or "
+            "train with --precision fp32; the last checkpoint is still good"
         )
     return loss
 

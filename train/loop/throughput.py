@@ -7,12 +7,13 @@ that is not known, FLOP/s alone is said.
 
 from __future__ import annotations
 
-import sys
 import time
 
 import torch
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import Progress as Bar
 
+from ...pipeline.progress import bar, shows_bars
 from ..config import Config
 from ..network.flops import flops
 
@@ -40,11 +41,12 @@ class Speed:
         self._peak = config.watch.peak_tflops
         if self._peak is None and torch.cuda.is_available():
             self._peak = peak_of(torch.cuda.get_device_name())
-        bar = not quiet and sys.stderr.isatty()
-        self._bar = tqdm(
-            total=end, initial=first_step, unit="step", disable=not bar, dynamic_ncols=True,
-            smoothing=0.05,
-        )  # fmt: skip
+        console = Console(stderr=True)
+        self._bar: Bar | None = None
+        if not quiet and shows_bars(console):
+            self._bar = bar(console)
+            self._task = self._bar.add_task("steps", total=end, completed=first_step)
+            self._bar.start()
         self._began = time.perf_counter()
         self._steps, self._flops, self._bad = 0, 0.0, 0
         self._last: dict[str, float] = {}
@@ -54,7 +56,8 @@ class Speed:
         self._step, self._steps = self._step + 1, self._steps + 1
         self._flops += self._clips * flops_a_clip(self._config, text_tokens, masked)
         self._bad += bad
-        self._bar.update()
+        if self._bar:
+            self._bar.advance(self._task)
 
     def numbers(self, loss: float, norm: float, epochs: float) -> dict[str, float]:
         """What the log holds of the steps since the last call; begins to count anew."""
@@ -87,11 +90,11 @@ class Speed:
     def log(self, line: str) -> None:
         """A line that does not break the bar."""
         if not self._quiet:
-            tqdm.write(line, file=sys.stdout)
-            sys.stdout.flush()
+            print(line, flush=True)
 
     def close(self) -> None:
-        self._bar.close()
+        if self._bar:
+            self._bar.stop()
 
 
 def flops_a_clip(config: Config, text_tokens: int, masked: bool) -> float:

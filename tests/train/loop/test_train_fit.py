@@ -160,7 +160,7 @@ def test_a_run_goes_on_only_with_what_it_was_begun_with(dataset: Dataset, tmp_pa
 def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(
     dataset: Dataset, tmp_path: Path
 ) -> None:
-    config = tiny(optim={"lr": 1e30, "warmup": 0, "clip": 0.0}, watch={"save_every": 1})
+    config = tiny(optim={"lr": 1e30, "warmup": 0, "grad_clip_norm": 0.0}, watch={"save_every": 1})
     with pytest.raises(ModelError, match="lower --lr"):
         fit(dataset, tmp_path, config)
     good = latest(tmp_path)
